@@ -4,9 +4,9 @@
  * device.
  *
  * Functions return 0, or a negative errno after which nothing was changed, unless they say
- * otherwise. A VP belongs to the thread that runs it: what takes a struct backend_vp is called by that
- * thread alone, or while no thread runs it. What takes a struct backend_partition may be called by any
- * thread.
+ * otherwise. A VP belongs to the thread that runs it: what takes a struct backend_vp is called by
+ * that thread alone, or while no thread runs it. What takes a struct backend_partition may be
+ * called by any thread.
  */
 #ifndef BACKEND_BACKEND_H
 #define BACKEND_BACKEND_H
@@ -54,29 +54,31 @@ void backend_partition_destroy(struct backend_partition **partition);
 #define BACKEND_EXECUTE 2u
 
 /*
- * A region: guest pages get host memory, which must stay mapped; all of it page aligned. 2 MiB alignment of
- * both is faster. Regions do not overlap (-EEXIST). A write without BACKEND_WRITE stops the VP as one of memory
- * where there is none does, for a device to answer: so a ROM or a flash is read at full speed.
+ * A region: guest pages get host memory, which must stay mapped; all of it page aligned. 2 MiB
+ * alignment of both is faster. Regions do not overlap (-EEXIST). A write without BACKEND_WRITE
+ * stops the VP as one of memory where there is none does, for a device to answer: so a ROM or a
+ * flash is read at full speed.
  */
 int backend_partition_map(struct backend_partition *partition, uint64_t gpa, void *memory,
 			  uint64_t length, unsigned int access) MUST_CHECK;
-/* A region as it was mapped. VPs may run: when it returns, none of them reaches the memory any more. */
+/* A region as it was mapped. VPs may run: when it returns, none of them reaches the memory any
+ * more. */
 int backend_partition_unmap(struct backend_partition *partition, uint64_t gpa, void *memory,
 			    uint64_t length) MUST_CHECK;
 
 /*
- * Which pages of memory the guest's VPs have written: asked for between backend_partition_log() with true, from which
- * on it is known page by page, and with false. What the host writes itself it has to know. Nothing is dirty at
- * first. For the log `gpa` and `length` are those of regions; a bitmap can be of a part of them, and of what lies
- * between, from a multiple of 64 pages on.
+ * Which pages of memory the guest's VPs have written: asked for between backend_partition_log()
+ * with true, from which on it is known page by page, and with false. What the host writes itself it
+ * has to know. Nothing is dirty at first. For the log `gpa` and `length` are those of regions; a
+ * bitmap can be of a part of them, and of what lies between, from a multiple of 64 pages on.
  */
 int backend_partition_log(struct backend_partition *partition, uint64_t gpa, uint64_t length,
 			  bool on) MUST_CHECK;
 /*
- * One bit a page, (length / 4096 + 7) / 8 bytes; the first page is the lowest bit of the first byte. A page without memory
- * is 0. With `clear` the next answer has what is written from now on. VPs may run: what was
- * written to a page before its bit was cleared can be read when this returns, and what is written later sets it again. After an
- * error every page may have been written.
+ * One bit a page, (length / 4096 + 7) / 8 bytes; the first page is the lowest bit of the first
+ * byte. A page without memory is 0. With `clear` the next answer has what is written from now on.
+ * VPs may run: what was written to a page before its bit was cleared can be read when this returns,
+ * and what is written later sets it again. After an error every page may have been written.
  */
 int backend_partition_dirty(struct backend_partition *partition, uint64_t gpa, uint64_t length,
 			    uint8_t *bitmap, bool clear) MUST_CHECK;
@@ -101,8 +103,8 @@ int backend_partition_interrupt(struct backend_partition *partition,
 				const struct backend_interrupt *interrupt);
 
 /*
- * Interrupts that devices send without us. They have numbers, below BACKEND_INTERRUPTS; the table says where each goes, and is replaced as a whole. A number that
- * is not in it goes nowhere.
+ * Interrupts that devices send without us. They have numbers, below BACKEND_INTERRUPTS; the table
+ * says where each goes, and is replaced as a whole. A number that is not in it goes nowhere.
  */
 #define BACKEND_INTERRUPTS 4096u
 
@@ -114,8 +116,9 @@ struct backend_route {
 int backend_partition_set_routes(struct backend_partition *partition,
 				 const struct backend_route *routes, unsigned int count) MUST_CHECK;
 /*
- * Each signal of the eventfd sends the interrupt of this number, one that came before at once; the eventfd then need not be read. It is not closed before it is
- * unbound, from when on signals stay in it.
+ * Each signal of the eventfd sends the interrupt of this number, one that came before at once; the
+ * eventfd then need not be read. It is not closed before it is unbound, from when on signals stay
+ * in it.
  */
 int backend_partition_bind_interrupt(struct backend_partition *partition, uint32_t number,
 				     int event) MUST_CHECK;
@@ -152,8 +155,8 @@ int backend_partition_signal_event(struct backend_partition *partition, uint32_t
 				   uint16_t flag);
 /*
  * From now on the guest's HvSignalEvent on this connection, with flag number 0, signals an eventfd
- * and its VP does not leave for us. -ENOTTY: what is below has no such thing; -ENOSPC: all that
- * it has is in use. The calls then come as VP_EXIT_HYPERCALL, as all those do that name a connection
+ * and its VP does not leave for us. -ENOTTY: what is below has no such thing; -ENOSPC: all that it
+ * has is in use. The calls then come as VP_EXIT_HYPERCALL, as all those do that name a connection
  * which is not known.
  */
 int backend_partition_bind_event(struct backend_partition *partition, uint32_t connection_id,
@@ -232,7 +235,8 @@ enum vp_exit_kind {
 	VP_EXIT_PORT,        /* an IN or OUT of one item */
 	VP_EXIT_INSTRUCTION, /* memory where there is none, or an INS or OUTS: the instruction is to
 				be emulated */
-	/* The same from a home that decodes them; it moves what is read on to where the instruction wants it. */
+	/* The same from a home that decodes them; it moves what is read on to where the instruction
+	 * wants it. */
 	VP_EXIT_MEMORY,    /* an access to memory where there is none */
 	VP_EXIT_PORTS,     /* an INS or OUTS, or a part of one that is repeated */
 	VP_EXIT_MSR,       /* an MSR that the hypervisor leaves to us */
@@ -248,8 +252,8 @@ enum vp_exit_kind {
 };
 
 /*
- * Why a VP stopped. Marked `out`: the answer, which backend_vp_run() takes from the same struct when it is
- * called next; the instruction is then over.
+ * Why a VP stopped. Marked `out`: the answer, which backend_vp_run() takes from the same struct
+ * when it is called next; the instruction is then over.
  */
 struct vp_exit {
 	enum vp_exit_kind kind;
@@ -368,27 +372,28 @@ int backend_vp_translate(struct backend_vp *vp, uint64_t gva, enum vp_access acc
 /* ---- Saved states ---- */
 
 /*
- * A machine's processors and time as parts of lib/state.h. No VP runs, and time stands still, or what is of
- * different VPs does not belong together:
+ * A machine's processors and time as parts of lib/state.h. No VP runs, and time stands still, or
+ * what is of different VPs does not belong together:
  *
  *   save      backend_partition_freeze_time(true), backend_partition_save(), backend_vp_save() of each VP
  *   restore   partition, memory, VPs are made as for a start, then backend_partition_freeze_time(true),
  *             backend_partition_restore(), backend_vp_restore() of each VP, backend_partition_freeze_time(false)
  *
- * Guest memory, as the host has it, and events that are bound belong to the caller. A state is of this home, and of
- * processors that have what it needs.
+ * Guest memory, as the host has it, and events that are bound belong to the caller. A state is of
+ * this home, and of processors that have what it needs.
  */
 struct state_writer;
 struct state_reader;
 
 int backend_partition_save(struct backend_partition *partition,
 			   struct state_writer *writer) MUST_CHECK;
-/* The next part of the list. -EINVAL: it is no such state, the reader's fault says why, and nothing was changed;
- * other errors: the partition cannot be used. */
+/* The next part of the list. -EINVAL: it is no such state, the reader's fault says why, and nothing
+ * was changed; other errors: the partition cannot be used. */
 int backend_partition_restore(struct backend_partition *partition,
 			      struct state_reader *list) MUST_CHECK;
 
-/* `exit` is the VP's last one with its answer, which becomes part of the state: it is VP_EXIT_NONE then. */
+/* `exit` is the VP's last one with its answer, which becomes part of the state: it is VP_EXIT_NONE
+ * then. */
 int backend_vp_save(struct backend_vp *vp, struct vp_exit *exit,
 		    struct state_writer *writer) MUST_CHECK;
 /* A VP that has not run. As backend_partition_restore(). */

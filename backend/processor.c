@@ -1,6 +1,7 @@
 /*
- * The processor's features (SDM volume 2A and APM volume 3, CPUID), as user space of the root sees them. A guest has no others; what an operating system turns on by
- * itself (OSXSAVE, OSPKE) is no feature.
+ * The processor's features (SDM volume 2A and APM volume 3, CPUID), as user space of the root sees
+ * them. A guest has no others; what an operating system turns on by itself (OSXSAVE, OSPKE) is no
+ * feature.
  */
 #include "backend/backend.h"
 

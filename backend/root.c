@@ -169,11 +169,11 @@ static int install(struct backend_partition *partition, uint32_t type, uint32_t 
 /*
  * Ports are ours, and the connections that the hypervisor does not know: those of VMBus. CPUID and
  * MSRs are the hypervisor's, which answers unknown MSRs with #GP. Memory without RAM comes to us
- * without being asked for. Some hypervisors send the EOI messages of
- * level-triggered interrupts to whoever asks, some to every parent and know no such intercept: a
- * refusal of that one is not an error, nor of the guest's report of its crash, or of the calls that
- * the hypervisor does not know, without which the guest works as well; where it wants its devices' interrupts
- * matters to one that has devices of its own.
+ * without being asked for. Some hypervisors send the EOI messages of level-triggered interrupts to
+ * whoever asks, some to every parent and know no such intercept: a refusal of that one is not an
+ * error, nor of the guest's report of its crash, or of the calls that the hypervisor does not know,
+ * without which the guest works as well; where it wants its devices' interrupts matters to one that
+ * has devices of its own.
  */
 static int install_intercepts(struct backend_partition *partition)
 {
@@ -392,7 +392,8 @@ static int not_run(struct vp_exit *exit, int error)
 	return error == EINTR || error == EAGAIN ? 0 : -error;
 }
 
-/* As upstream's module has it. A function of its own: its message would cost the other way a guard of the stack. */
+/* As upstream's module has it. A function of its own: its message would cost the other way a guard
+ * of the stack. */
 static __attribute__((noinline)) int run_by_ioctl(struct backend_vp *vp, struct vp_exit *exit)
 {
 	struct hv_message message;
@@ -414,7 +415,8 @@ int backend_vp_run(struct backend_vp *vp, struct vp_exit *exit)
 	if (vp->by_ioctl || vp->message == NULL) {
 		return run_by_ioctl(vp, exit);
 	}
-	/* Not fdatasync(): a VP's thread is never cancelled, and it would look for that each time. */
+	/* Not fdatasync(): a VP's thread is never cancelled, and it would look for that each
+	 * time. */
 	if (syscall(SYS_fdatasync, vp->fd) == 0) {
 		root_decode(vp, vp->message, exit);
 		return 0;

@@ -21,7 +21,8 @@ struct backend_vp {
 	int fd;
 	uint32_t index;
 	bool by_ioctl; /* the module does not run a VP by fdatasync() */
-	/* The module's pages. NULL: it offers none, and registers go by hypercalls, messages by copy. */
+	/* The module's pages. NULL: it offers none, and registers go by hypercalls, messages by
+	 * copy. */
 	struct hv_vp_register_page *page;
 	const struct hv_message *message;
 	/* Of the intercept that is being answered. */
@@ -48,7 +49,8 @@ static inline bool registers_by_page(const struct backend_vp *vp)
 int root_get_property(struct backend_partition *partition, uint32_t code, uint64_t *value);
 int root_set_property(struct backend_partition *partition, uint32_t code, uint64_t value);
 
-/* MSHV_GET_VP_STATE, MSHV_SET_VP_STATE: MSHV_VP_STATE_*. `buffer` is page aligned, of whole pages; *size of them, then of the data. */
+/* MSHV_GET_VP_STATE, MSHV_SET_VP_STATE: MSHV_VP_STATE_*. `buffer` is page aligned, of whole pages;
+ * *size of them, then of the data. */
 int root_get_state(struct backend_vp *vp, uint8_t type, void *buffer, uint32_t *size);
 int root_set_state(struct backend_vp *vp, uint8_t type, void *buffer, uint32_t size);
 

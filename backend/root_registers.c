@@ -212,8 +212,8 @@ int backend_vp_store_xmm(struct backend_vp *vp, unsigned int index, const uint8_
 #define ST_MMX_EXPONENT 0xffff /* of an x87 register that MMX has written */
 
 /*
- * MMX register n is the x87's n-th. They are told by their distance from the top of its stack, which
- * an instruction of MMX sets to 0; and all are in use then.
+ * MMX register n is the x87's n-th. They are told by their distance from the top of its stack,
+ * which an instruction of MMX sets to 0; and all are in use then.
  */
 static int access_mmx(struct backend_vp *vp, unsigned int index, uint8_t value[8], bool write)
 {

@@ -1,13 +1,15 @@
 /*
- * The state of a VP, and of its partition, in parts of lib/state.h: registers by their names in the TLFS, and what the module has in
- * one piece (the local APIC, XSAVE, the SynIC's two pages, synthetic timers).
+ * The state of a VP, and of its partition, in parts of lib/state.h: registers by their names in the
+ * TLFS, and what the module has in one piece (the local APIC, XSAVE, the SynIC's two pages,
+ * synthetic timers).
  *
  *   "vp"      index u32, then the parts "regs", "lapic", "xsave" (where the processor has it), "simp", "siefp", "stimers"
  *   "regs"    count u32, then for each register its name u32 and its value, two u64
  *   "stimers" for each timer: waiting bool (its message is to be delivered), configuration, count, next and last expiry, u64
  *   "hv"      of the partition: reference time, guest OS id, hypercall page, reference TSC page, u64
  *
- * A state is read whole, with every name, size and count as they have to be, before the first of it is set.
+ * A state is read whole, with every name, size and count as they have to be, before the first of it
+ * is set.
  */
 #include "backend/root.h"
 
@@ -18,8 +20,8 @@
 #include "lib/state.h"
 
 /*
- * In the order in which they are set: what decides how others are understood comes first, events last. `optional`: not every
- * processor, or every hypervisor, has it.
+ * In the order in which they are set: what decides how others are understood comes first, events
+ * last. `optional`: not every processor, or every hypervisor, has it.
  */
 static const struct row {
 	uint32_t name;
@@ -175,7 +177,8 @@ static int get_piece(struct backend_vp *vp, uint8_t type, uint8_t page[PAGE])
 	return root_get_state(vp, type, page, &size);
 }
 
-/* What was sent to the VP, an INIT or a SIPI, is taken when its activity is asked for, and changes other registers: so that is first. */
+/* What was sent to the VP, an INIT or a SIPI, is taken when its activity is asked for, and changes
+ * other registers: so that is first. */
 static int settle(struct backend_vp *vp)
 {
 	const uint32_t name = HV_REGISTER_INTERNAL_ACTIVITY_STATE;

@@ -1,4 +1,5 @@
-/* What VMBus needs of the partition: messages and event flags for the guest, its signals for us. Interrupts of devices. */
+/* What VMBus needs of the partition: messages and event flags for the guest, its signals for us.
+ * Interrupts of devices. */
 #include "backend/root.h"
 
 #include <errno.h>

@@ -7,11 +7,13 @@
  */
 #include "cli/balance.h"
 
-/* Of the distance to a lower demand, in a step: what was needed a minute ago may be needed again. */
+/* Of the distance to a lower demand, in a step: what was needed a minute ago may be needed
+ * again. */
 #define FALL 64u
 /* Of what a guest once kept, in a step: then it is asked for that much. */
 #define FORGET 256u
-/* What a guest may keep too much: a part of its goal, at least so many bytes; of these half where there is too little for all. */
+/* What a guest may keep too much: a part of its goal, at least so many bytes; of these half where
+ * there is too little for all. */
 #define SLACK_PART 16u
 #define SLACK_MIN  (32ull << 20)
 
@@ -97,7 +99,8 @@ static uint64_t fill_small(struct balance_guest *guests, size_t count, uint64_t 
 	return taken;
 }
 
-/* Divides the amount by weight among all, as far as each has room; what one has no room for is the others'. */
+/* Divides the amount by weight among all, as far as each has room; what one has no room for is the
+ * others'. */
 static void pour(struct balance_guest *guests, size_t count, uint64_t amount)
 {
 	uint64_t weights, part = 0, taken;

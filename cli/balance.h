@@ -1,9 +1,11 @@
 /*
- * The policy of dynamic memory: how a machine's memory is divided among its guests. It is a function of what was read of them, and of what
- * it remembers here; who reads and who leads them is its caller's affair (vmbalance).
+ * The policy of dynamic memory: how a machine's memory is divided among its guests. It is a
+ * function of what was read of them, and of what it remembers here; who reads and who leads them is
+ * its caller's affair (vmbalance).
  *
- * Each guest that has reported gets what it demands and its buffer, between its minimum and its maximum. Where that is more than there is the
- * buffers become smaller first; then what exceeds the minima is divided by weight. Nobody goes below its minimum.
+ * Each guest that has reported gets what it demands and its buffer, between its minimum and its
+ * maximum. Where that is more than there is the buffers become smaller first; then what exceeds the
+ * minima is divided by weight. Nobody goes below its minimum.
  */
 #ifndef CLI_BALANCE_H
 #define CLI_BALANCE_H
@@ -40,8 +42,9 @@ struct balance_guest {
 };
 
 /*
- * One step, to be made each second. `available` is what the root has for its own programs now, `reserve` what it keeps of that: the raises of
- * one step are not more than the difference, so that memory is promised only when it is there.
+ * One step, to be made each second. `available` is what the root has for its own programs now,
+ * `reserve` what it keeps of that: the raises of one step are not more than the difference, so that
+ * memory is promised only when it is there.
  */
 void balance_step(struct balance_guest *guests, size_t count, uint64_t available, uint64_t reserve);
 

@@ -1,6 +1,7 @@
 /*
- * A connection to a running worker, or to another server that speaks as it does (include/mgmt/control.h). What goes wrong is said on
- * standard error (hosted/say.h); then the return is false or NULL.
+ * A connection to a running worker, or to another server that speaks as it does
+ * (include/mgmt/control.h). What goes wrong is said on standard error (hosted/say.h); then the
+ * return is false or NULL.
  */
 #ifndef CLI_CLIENT_H
 #define CLI_CLIENT_H
@@ -25,7 +26,8 @@ void client_name(const char *server, const char *socket);
 bool client_fail(const char *what, const char *why);
 /* Connects and says hello. */
 bool client_open(struct client *client, const char *path);
-/* Sends a request, takes `params`, and waits for the answer: its result, or NULL. `about` begins the message when it is refused. */
+/* Sends a request, takes `params`, and waits for the answer: its result, or NULL. `about` begins
+ * the message when it is refused. */
 json_t *client_ask(struct client *client, const char *method, json_t *params, const int *fds,
 		   unsigned int count, const char *about);
 /* Waits for one more message. False: the worker has ended the connection, which is not said. */

@@ -1,4 +1,5 @@
-/* vm on another host: the whole of it by ssh(1), as who may log in there; or its requests over HTTPS, with a token. */
+/* vm on another host: the whole of it by ssh(1), as who may log in there; or its requests over
+ * HTTPS, with a token. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -12,8 +12,9 @@ struct terminal_keys {
 };
 
 /*
- * Standard input goes to a stream socket and what comes from there to standard output, until that end is over; on a terminal, where no other key
- * means anything here, also until it is left by one: true. `ends`: the end of standard input is told. `keys` NULL: Ctrl-] leaves.
+ * Standard input goes to a stream socket and what comes from there to standard output, until that
+ * end is over; on a terminal, where no other key means anything here, also until it is left by one:
+ * true. `ends`: the end of standard input is told. `keys` NULL: Ctrl-] leaves.
  */
 bool terminal_join(int line, bool ends, const struct terminal_keys *keys);
 

@@ -1,6 +1,6 @@
 /*
- * vm: machines by their names. Words and options in both spellings: `vm start web1` and `vm Start-VM -Name web1`. What is asked for is
- * answered by the management service.
+ * vm: machines by their names. Words and options in both spellings: `vm start web1` and `vm
+ * Start-VM -Name web1`. What is asked for is answered by the management service.
  */
 #include "cli/vm.h"
 

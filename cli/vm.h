@@ -45,7 +45,8 @@ struct vm_verb {
 /* Of create and set: an option and its value. False: said why. */
 bool vm_take_option(struct vm *vm, const char *word, const char *value);
 
-/* remote.c: the host is another one. Over SSH `vm` is run there, and this does not return; else who we are is read. False: said why. */
+/* remote.c: the host is another one. Over SSH `vm` is run there, and this does not return; else who
+ * we are is read. False: said why. */
 bool vm_go_there(struct vm *vm, int argc, char **argv);
 
 /* ... for requests at "https://...", by option or environment. False: said why. */
@@ -57,10 +58,12 @@ const struct vm_verb *vm_find_verb(const char *word);
 /* The options one after the other, NULL behind the last; *value is NULL of one that has none. */
 const char *vm_option(unsigned int index, const char **value, const char **help, bool *is_file);
 
-/* vm_completion.c: for a shell, from the tables of verbs and options. False: for none of this name. */
+/* vm_completion.c: for a shell, from the tables of verbs and options. False: for none of this
+ * name. */
 bool vm_print_completion(const char *shell);
 
-/* vm_verbs.c: an answer of the service, `form` with a name that is escaped and one more; NULL: said why, and vm_refused() is the status. */
+/* vm_verbs.c: an answer of the service, `form` with a name that is escaped and one more; NULL: said
+ * why, and vm_refused() is the status. */
 json_t *vm_ask(struct vm *vm, const char *method, json_t *body, const char *form, const char *name,
 	       const char *more);
 int vm_refused(const struct vm *vm);
@@ -82,7 +85,8 @@ int vm_change(struct vm *vm, const char *name, json_t *patch);
 /* vm_views.c: the verb, now and whenever something happens. The status. */
 int vm_watch(struct vm *vm);
 
-/* vm_parts.c, vm_checkpoints.c, vm_files.c, vm_views.c, vm_menu.c, vm_move.c, vm_display.c, vm_console.c: verbs. */
+/* vm_parts.c, vm_checkpoints.c, vm_files.c, vm_views.c, vm_menu.c, vm_move.c, vm_display.c,
+ * vm_console.c: verbs. */
 int vm_disks(struct vm *vm), vm_add_disk(struct vm *vm), vm_set_disk(struct vm *vm),
 	vm_remove_disk(struct vm *vm);
 int vm_dvds(struct vm *vm), vm_add_dvd(struct vm *vm), vm_set_dvd(struct vm *vm),

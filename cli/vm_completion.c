@@ -1,4 +1,5 @@
-/* What bash, zsh and fish need to complete words of vm: from the tables of verbs and options; machines' names are asked of the service when they are wanted. */
+/* What bash, zsh and fish need to complete words of vm: from the tables of verbs and options;
+ * machines' names are asked of the service when they are wanted. */
 #include <stdio.h>
 #include <string.h>
 

@@ -14,7 +14,8 @@ struct who {
 	unsigned int asked; /* how often */
 };
 
-/* In a process of its own, since the line goes on meanwhile. Whom nobody can ask to shut down has his power button pressed. */
+/* In a process of its own, since the line goes on meanwhile. Whom nobody can ask to shut down has
+ * his power button pressed. */
 static _Noreturn void act_beside(struct vm *vm, bool turns_off)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), terminal = dup(STDERR_FILENO), i;

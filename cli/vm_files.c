@@ -1,4 +1,5 @@
-/* vm's verbs for files of disks in a machine's folder: made, brought and fetched by the service, so on another host too. */
+/* vm's verbs for files of disks in a machine's folder: made, brought and fetched by the service, so
+ * on another host too. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /*
- * The text menu: a host for who knows no commands, over a line that may be slow and may not move a cursor. What there is now stands beside what it is; one types its
- * number. Each choice is a verb (vm_verbs.c), carried out as from the command line.
+ * The text menu: a host for who knows no commands, over a line that may be slow and may not move a
+ * cursor. What there is now stands beside what it is; one types its number. Each choice is a verb
+ * (vm_verbs.c), carried out as from the command line.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -35,7 +36,8 @@ static bool ask(const char *prompt, char *line, size_t size)
 	return true;
 }
 
-/* 0: none of the numbers up to `most`, which is said, but for an empty line. -1: the input has ended. */
+/* 0: none of the numbers up to `most`, which is said, but for an empty line. -1: the input has
+ * ended. */
 static int choose(const char *prompt, int most)
 {
 	char line[64], *end;
@@ -384,7 +386,8 @@ static void remote_value(char *value, size_t size)
 					     : "https://127.0.0.1:8443 alone");
 }
 
-/* Other hosts reach it, or none does. People compare the fingerprint with what their browser says. */
+/* Other hosts reach it, or none does. People compare the fingerprint with what their browser
+ * says. */
 static void set_remote(void)
 {
 	char line[256];

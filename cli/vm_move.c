@@ -1,6 +1,7 @@
 /*
- * vm's verbs that are about two hosts: a machine moves to another one, with the rights that this user has at both. Each service is asked by itself, and the
- * machine's way from one to the other is through here.
+ * vm's verbs that are about two hosts: a machine moves to another one, with the rights that this
+ * user has at both. Each service is asked by itself, and the machine's way from one to the other is
+ * through here.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -134,7 +135,8 @@ static void give_up(struct pair *pair)
 	json_decref(http_ask(pair->vm->http, "GET", path, NULL));
 }
 
-/* The source offers it, and the target looks at that, and (unless it only looks) waits for it. VM_DONE, or said why. */
+/* The source offers it, and the target looks at that, and (unless it only looks) waits for it.
+ * VM_DONE, or said why. */
 static int ask_both(struct pair *pair, bool check)
 {
 	struct vm *vm = pair->vm;

@@ -1,6 +1,7 @@
 /*
- * vm's verbs for the parts of a machine: disks, discs, adapters, COM port, services, users; and for switches. A list of the document is read, changed and given back; the
- * service refuses it if somebody else was faster, and says what only holds at the next start.
+ * vm's verbs for the parts of a machine: disks, discs, adapters, COM port, services, users; and for
+ * switches. A list of the document is read, changed and given back; the service refuses it if
+ * somebody else was faster, and says what only holds at the next start.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -368,7 +368,8 @@ static bool make_disk(struct vm *vm)
 	return made != NULL;
 }
 
-/* What a BIOS starts from is at its IDE controller: the first disk and the discs, as of Hyper-V's first generation. */
+/* What a BIOS starts from is at its IDE controller: the first disk and the discs, as of Hyper-V's
+ * first generation. */
 static void place_disks(struct vm *vm)
 {
 	bool first = true;
@@ -402,7 +403,8 @@ static bool question(const char *text, const char *proposed, char *answer, size_
 	return true;
 }
 
-/* The first of the host's switches, or "nat" if that is one; "-": there is none, or they are not for who asks. */
+/* The first of the host's switches, or "nat" if that is one; "-": there is none, or they are not
+ * for who asks. */
 static void propose_switch(const struct vm *vm, char *name, size_t size)
 {
 	struct http *quiet = http_open(vm->socket, false);
@@ -424,7 +426,8 @@ static void propose_switch(const struct vm *vm, char *name, size_t size)
 	}
 }
 
-/* Of who gave a name and nothing else, on a terminal. Each answer is what the option would be, and judged as that. */
+/* Of who gave a name and nothing else, on a terminal. Each answer is what the option would be, and
+ * judged as that. */
 static bool ask_questions(struct vm *vm)
 {
 	static const struct {

@@ -1,4 +1,5 @@
-/* What vm shows of all machines at once: how busy they are (vm top), the files of their disks (vm disks); and what it shows whenever something happens (--watch). */
+/* What vm shows of all machines at once: how busy they are (vm top), the files of their disks (vm
+ * disks); and what it shows whenever something happens (--watch). */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +51,8 @@ static int busier(const void *one, const void *other)
 	return (load[0] < load[1]) - (load[0] > load[1]);
 }
 
-/* Those that run, the busiest first: what they used of processors since `before`, `seconds` ago, in per cent of one. */
+/* Those that run, the busiest first: what they used of processors since `before`, `seconds` ago, in
+ * per cent of one. */
 static json_t *load_of(const json_t *before, const json_t *after, double seconds)
 {
 	size_t count = json_array_size(after), i, used = 0;
@@ -235,7 +237,8 @@ static bool is_disc(const char *path)
 	return length > 4 && strcasecmp(path + length - 4, ".iso") == 0;
 }
 
-/* A file that no document names and no other has as its parent is an orphan, if all others could be looked into. */
+/* A file that no document names and no other has as its parent is an orphan, if all others could be
+ * looked into. */
 static void tell_orphans(const json_t *storage)
 {
 	const json_t *files = json_object_get(storage, "files"),

@@ -1,7 +1,9 @@
 /*
- * vmbalance: divides the memory of this machine among its guests, as balance.h has it, by asking and leading their workers each second.
+ * vmbalance: divides the memory of this machine among its guests, as balance.h has it, by asking
+ * and leading their workers each second.
  *
- * It has no state that matters: ended and started again it goes on from what the guests have. Without it each guest keeps its last target.
+ * It has no state that matters: ended and started again it goes on from what the guests have.
+ * Without it each guest keeps its last target.
  */
 #include <signal.h>
 #include <stdio.h>

@@ -1476,7 +1476,8 @@ static bool look_at_merge(struct client *client, const json_t *params, const int
 	return result != NULL;
 }
 
-/* The job may be one of who asked before us, of another file of the disk: so it is asked until this one has gone. */
+/* The job may be one of who asked before us, of another file of the disk: so it is asked until this
+ * one has gone. */
 static int merge(struct client *client, const struct command *command, char **words, int count)
 {
 	json_t *params = json_object();
@@ -1507,7 +1508,8 @@ static int merge(struct client *client, const struct command *command, char **wo
 	return merged ? EXIT_DONE : EXIT_REFUSED;
 }
 
-/* "owner=FILE", "switch=PATH" and two numbers. *owner: where the file is; *ports: where a switch takes workers. */
+/* "owner=FILE", "switch=PATH" and two numbers. *owner: where the file is; *ports: where a switch
+ * takes workers. */
 static bool put_target(json_t *params, char **words, int count, const char **owner,
 		       const char **ports)
 {

@@ -20,7 +20,8 @@
 #define SOCKET_BYTES (8 << 20)
 /*
  * What of ours waits in a card's queue, with the kernel's own structures. Less than the queue
- * itself holds: then frames wait with their senders, by whose reserves they go on, and none is lost.
+ * itself holds: then frames wait with their senders, by whose reserves they go on, and none is
+ * lost.
  */
 #define CARD_BYTES   (256 << 10)
 #define ETH_HEADER   14
@@ -127,7 +128,8 @@ static int open_packet(const char *interface)
 		   bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
 		client_fail(interface, strerror(errno));
 	} else {
-		/* Larger than what a user may have is for root alone; without it all works the same. */
+		/* Larger than what a user may have is for root alone; without it all works the
+		 * same. */
 		(void)!setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &queue_bytes, sizeof(queue_bytes));
 		(void)!setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
 		return fd;
@@ -167,7 +169,8 @@ static bool find_nat(char *path, size_t bytes)
 	       client_fail("vnat", "it is not beside vswitch; install it there");
 }
 
-/* In a scope of its own where systemd is, so that it is no part of whichever service has asked for it, nor ends with that. */
+/* In a scope of its own where systemd is, so that it is no part of whichever service has asked for
+ * it, nor ends with that. */
 static char *scope[] = {"systemd-run",
 			"--quiet",
 			"--collect",

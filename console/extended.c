@@ -1,6 +1,7 @@
 /*
- * RFB's pseudo-encoding -258, QEMU Extended Key Event (the community's RFB specification, rfbproto): the viewer says scan codes, so that its layout
- * and the guest's need not be the same. The library knows the names of it alone; so it is an extension.
+ * RFB's pseudo-encoding -258, QEMU Extended Key Event (the community's RFB specification,
+ * rfbproto): the viewer says scan codes, so that its layout and the guest's need not be the same.
+ * The library knows the names of it alone; so it is an extension.
  */
 #include "console/vnc.h"
 

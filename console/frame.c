@@ -1,8 +1,10 @@
 /*
- * See frame.h. What is shown is first copied, and drawn only if it differs from what was copied before: so a screen that stands still costs a
- * comparison, and a guest that draws meanwhile cannot change under the drawing.
+ * See frame.h. What is shown is first copied, and drawn only if it differs from what was copied
+ * before: so a screen that stands still costs a comparison, and a guest that draws meanwhile cannot
+ * change under the drawing.
  *
- * Of a synthetic display there is no copy: each pixel is read once, and compared with what is shown; where the guest says what has changed, no other is.
+ * Of a synthetic display there is no copy: each pixel is read once, and compared with what is
+ * shown; where the guest says what has changed, no other is.
  */
 #include "console/frame.h"
 

@@ -1,4 +1,5 @@
-/* What a viewer has been shown, and what has changed since: a screen's picture, 32 bits a pixel (red, green, blue, nothing). */
+/* What a viewer has been shown, and what has changed since: a screen's picture, 32 bits a pixel
+ * (red, green, blue, nothing). */
 #ifndef CONSOLE_FRAME_H
 #define CONSOLE_FRAME_H
 

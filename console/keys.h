@@ -10,7 +10,8 @@
 #define KEYSYM_SHIFT_L 0xffe1
 #define KEYSYM_SHIFT_R 0xffe2
 
-/* Its scan code of set 1, with bit 7 if it has the prefix 0xE0; 0: there is no such key. *shifted: it is that with Shift. */
+/* Its scan code of set 1, with bit 7 if it has the prefix 0xE0; 0: there is no such key. *shifted:
+ * it is that with Shift. */
 uint8_t key_of(uint32_t keysym, bool *shifted);
 
 #endif

@@ -1,9 +1,12 @@
 /*
- * vmvnc and vmrdp show a machine to viewers that speak VNC or RDP. `vmwp --vnc` and `--rdp` start them, with a socket at which viewers connect
- * (descriptor 3) and a seat at the machine's console (4). Each viewer has a process of its own, and in it a seat of its own: so one that is slow, or breaks the library, has done it to
- * itself. This process accepts, and reads nothing that a viewer says. All of them end with the machine.
+ * vmvnc and vmrdp show a machine to viewers that speak VNC or RDP. `vmwp --vnc` and `--rdp` start
+ * them, with a socket at which viewers connect (descriptor 3) and a seat at the machine's console
+ * (4). Each viewer has a process of its own, and in it a seat of its own: so one that is slow, or
+ * breaks the library, has done it to itself. This process accepts, and reads nothing that a viewer
+ * says. All of them end with the machine.
  *
- * vmrdp is also started by vweb, once for each viewer that comes from another host, and accepts nobody then.
+ * vmrdp is also started by vweb, once for each viewer that comes from another host, and accepts
+ * nobody then.
  */
 #include <errno.h>
 #include <poll.h>

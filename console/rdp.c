@@ -1,10 +1,13 @@
 /*
- * RDP ([MS-RDPBCGR]) by FreeRDP's library for one viewer, without encryption: who connects has a socket on this machine. The desktop is as large as the
- * machine's screen, and follows it (Deactivation-Reactivation) where the viewer can that; else as much is shown as there is room for.
+ * RDP ([MS-RDPBCGR]) by FreeRDP's library for one viewer, without encryption: who connects has a
+ * socket on this machine. The desktop is as large as the machine's screen, and follows it
+ * (Deactivation-Reactivation) where the viewer can that; else as much is shown as there is room
+ * for.
  *
- * States of a viewer: it connects (neither flag), is active and shown changes, is active and hidden (Suppress Output). From each change of size or
- * return out of hiding on, it is sent the whole screen once. It is sent nothing else while the screen is as it was. What it does not read it waits
- * for: the library's sending blocks, and nothing is asked of the machine meanwhile.
+ * States of a viewer: it connects (neither flag), is active and shown changes, is active and hidden
+ * (Suppress Output). From each change of size or return out of hiding on, it is sent the whole
+ * screen once. It is sent nothing else while the screen is as it was. What it does not read it
+ * waits for: the library's sending blocks, and nothing is asked of the machine meanwhile.
  */
 #include "console/rdp.h"
 

@@ -44,7 +44,8 @@ void rdp_input_begin(struct rdp *rdp);
 
 /* rdp_picture.c. False: there is no memory. */
 bool rdp_picture_begin(struct rdp_picture *picture) __attribute__((warn_unused_result));
-/* These parts of the frame, on a desktop of the viewer's size. False: it is gone, or cannot be served. */
+/* These parts of the frame, on a desktop of the viewer's size. False: it is gone, or cannot be
+ * served. */
 bool rdp_picture_send(struct rdp *rdp, const struct frame_change *changes, unsigned int count)
 	__attribute__((warn_unused_result));
 

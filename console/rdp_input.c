@@ -1,6 +1,6 @@
 /*
- * Input of [MS-RDPBCGR] 2.2.8.1.1.3: keys by scan codes of set 1, characters for viewers that have no keyboard, a pointer with five
- * buttons and a wheel.
+ * Input of [MS-RDPBCGR] 2.2.8.1.1.3: keys by scan codes of set 1, characters for viewers that have
+ * no keyboard, a pointer with five buttons and a wheel.
  */
 #include <freerdp/input.h>
 

@@ -1,6 +1,7 @@
 /*
- * Bitmap updates of [MS-RDPBCGR] 2.2.9.1.1.3.1.2 without loss: planar ([MS-RDPEGDI] 2.2.2.5.1) for viewers with 32 bits a pixel, interleaved runs for those
- * with less. A change is sent by tiles; as many go into one update as the viewer takes.
+ * Bitmap updates of [MS-RDPBCGR] 2.2.9.1.1.3.1.2 without loss: planar ([MS-RDPEGDI] 2.2.2.5.1) for
+ * viewers with 32 bits a pixel, interleaved runs for those with less. A change is sent by tiles; as
+ * many go into one update as the viewer takes.
  */
 #include <string.h>
 

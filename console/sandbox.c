@@ -1,6 +1,7 @@
 /*
- * What vmvnc and vmrdp may do: the process that accepts reaches no file and is a user that nobody else is. It starts processes, each of which, before it reads
- * what a viewer says, keeps only the calls that serve its two sockets.
+ * What vmvnc and vmrdp may do: the process that accepts reaches no file and is a user that nobody
+ * else is. It starts processes, each of which, before it reads what a viewer says, keeps only the
+ * calls that serve its two sockets.
  */
 #include <fcntl.h>
 #include <netinet/in.h>

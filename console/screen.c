@@ -1,6 +1,7 @@
 /*
- * What a VGA shows, by its registers (IBM VGA manual; FreeVGA): text, planes, CGA's pixels, 256 colours, and the linear modes of Bochs's
- * display interface; and what a synthetic display does. A picture as it is at once: nothing blinks, and the cursor is there.
+ * What a VGA shows, by its registers (IBM VGA manual; FreeVGA): text, planes, CGA's pixels, 256
+ * colours, and the linear modes of Bochs's display interface; and what a synthetic display does. A
+ * picture as it is at once: nothing blinks, and the cursor is there.
  */
 #include "console/screen.h"
 
@@ -168,7 +169,8 @@ static unsigned int pixel_16(const struct view *v, uint32_t at, unsigned int bit
 	return attribute(v->s, value);
 }
 
-/* Two bits of a pixel, from planes 0 and 1 in turn: a byte at an even address, the next one at the odd one. */
+/* Two bits of a pixel, from planes 0 and 1 in turn: a byte at an even address, the next one at the
+ * odd one. */
 static unsigned int pixel_cga(const struct view *v, uint32_t at, unsigned int x)
 {
 	uint8_t byte = plane(v, x >> 2 & 1, at);

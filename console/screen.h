@@ -17,14 +17,15 @@ struct picture {
 };
 
 /*
- * Draws `bytes` bytes, at most SCREEN_BYTES, which may say anything: pixels that are not there are black. NULL: done; else why there is no
- * picture.
+ * Draws `bytes` bytes, at most SCREEN_BYTES, which may say anything: pixels that are not there are
+ * black. NULL: done; else why there is no picture.
  */
 const char *screen_draw(const uint8_t *screen, size_t bytes, struct picture *picture);
 
 /* Does it say a picture of a synthetic display that can be one? */
 bool screen_is_video(const struct screen *screen);
-/* Of such a picture: `count` pixels of line `y`, which lie in it, from `x` on; the frame is the synthetic display's. */
+/* Of such a picture: `count` pixels of line `y`, which lie in it, from `x` on; the frame is the
+ * synthetic display's. */
 void screen_draw_video(const struct screen *screen, const uint8_t *frame, unsigned int x,
 		       unsigned int y, unsigned int count, uint8_t *pixels);
 

@@ -1,4 +1,5 @@
-/* A viewer's seat at the machine's console (include/mgmt/display.h): what is shown there, and keys and moves as a viewer says them. */
+/* A viewer's seat at the machine's console (include/mgmt/display.h): what is shown there, and keys
+ * and moves as a viewer says them. */
 #ifndef CONSOLE_SEAT_H
 #define CONSOLE_SEAT_H
 
@@ -25,7 +26,8 @@ struct seat {
 	int x, y; /* of the pointer */
 };
 
-/* The machine has ended, or will not have us: nothing is left to do. The functions below do not return then either. */
+/* The machine has ended, or will not have us: nothing is left to do. The functions below do not
+ * return then either. */
 _Noreturn void seat_leave(void);
 
 /* Takes the descriptor, on which the worker says hello. */
@@ -34,9 +36,11 @@ void seat_look(const struct seat *seat, struct screen *registers);
 
 /* A key of set 1, as board_key() knows them. */
 void seat_press(const struct seat *seat, uint8_t key, bool down);
-/* One by its name in X11. A viewer without a keyboard says characters alone, without the Shift that makes them. */
+/* One by its name in X11. A viewer without a keyboard says characters alone, without the Shift that
+ * makes them. */
 void seat_type(struct seat *seat, uint32_t keysym, bool down);
-/* Where the pointer is in the picture. It has a place, a machine's mouse moves: the first says where it begins. `wheel` as struct display_request has it. */
+/* Where the pointer is in the picture. It has a place, a machine's mouse moves: the first says
+ * where it begins. `wheel` as struct display_request has it. */
 void seat_point(struct seat *seat, const struct frame *frame, int x, int y, uint8_t buttons,
 		int8_t wheel);
 

@@ -10,9 +10,11 @@
 /* Of the program: what it is called. */
 extern const char viewer_program[];
 
-/* Serves it until it or the machine goes. Takes both descriptors; the process is in its sandbox afterwards. */
+/* Serves it until it or the machine goes. Takes both descriptors; the process is in its sandbox
+ * afterwards. */
 void viewer_run(int seat, int client, const char *name);
-/* The same for one who has to say who he is, before there is a seat (include/mgmt/door.h). NULL: the program does not do that. */
+/* The same for one who has to say who he is, before there is a seat (include/mgmt/door.h). NULL:
+ * the program does not do that. */
 extern void (*const viewer_run_login)(int client, int door);
 
 /* sandbox.c. False: said why. */

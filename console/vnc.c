@@ -1,6 +1,6 @@
 /*
- * RFB by libvncserver for one viewer. The worker is asked how its screen is when the viewer wants to know, at most every SEAT_LOOK_MS: a viewer that does
- * not read asks for nothing.
+ * RFB by libvncserver for one viewer. The worker is asked how its screen is when the viewer wants
+ * to know, at most every SEAT_LOOK_MS: a viewer that does not read asks for nothing.
  */
 #include "console/vnc.h"
 

@@ -1,9 +1,10 @@
 /*
  * ACPI 6.5, chapter 5: RSDP, RSDT, XSDT, FADT (revision 3, which every system reads), FACS, MADT,
- * OEM0 with random numbers, and the DSDT that iasl compiled from dsdt.asl. Both root tables are there, since old 32-bit
- * systems read only the first.
+ * OEM0 with random numbers, and the DSDT that iasl compiled from dsdt.asl. Both root tables are
+ * there, since old 32-bit systems read only the first.
  *
- * Where a BIOS places them, addresses are offsets in the file, and commands tell the BIOS what to add to them.
+ * Where a BIOS places them, addresses are offsets in the file, and commands tell the BIOS what to
+ * add to them.
  */
 #include "devices/acpi_tables.h"
 
@@ -268,8 +269,9 @@ static struct table_header header(const char *signature, uint8_t revision)
 }
 
 /*
- * Length and checksum of the table that begins at `table` and ends where the next one will begin. A loader's checksum is 0
- * until it is told: SeaBIOS adds to what there is, OVMF counts what there is.
+ * Length and checksum of the table that begins at `table` and ends where the next one will begin. A
+ * loader's checksum is 0 until it is told: SeaBIOS adds to what there is, OVMF counts what there
+ * is.
  */
 static void seal(struct builder *builder, struct table_header *table)
 {
@@ -395,7 +397,8 @@ static uint32_t build_seed(struct builder *builder, const uint8_t seed[ACPI_SEED
 	return gpa_of(builder, at);
 }
 
-/* Where its registers are, and that writing one of them starts a command (TCG ACPI Specification 1.3, 8.1). */
+/* Where its registers are, and that writing one of them starts a command (TCG ACPI Specification
+ * 1.3, 8.1). */
 static uint32_t build_tpm2(struct builder *builder)
 {
 	struct tpm2 tpm2 = {.header = header("TPM2", 4),

@@ -15,8 +15,9 @@
 #define ACPI_MAX_VPS 254
 
 /*
- * The machine's generation ID (Virtual Machine Generation ID, Microsoft 2012), which the device VGEN of dsdt.asl leads to: another one says
- * that the guest has been copied, or taken back to an earlier state.
+ * The machine's generation ID (Virtual Machine Generation ID, Microsoft 2012), which the device
+ * VGEN of dsdt.asl leads to: another one says that the guest has been copied, or taken back to an
+ * earlier state.
  */
 #define ACPI_GENERATION_GPA (ACPI_TABLES_GPA + ACPI_TABLES_LENGTH - 0x1000)
 
@@ -36,8 +37,9 @@ struct acpi_identity {
 void acpi_tables_build(void *buffer, unsigned int vp_count, const struct acpi_identity *identity);
 
 /*
- * The same for a machine with firmware and a PIIX4, as files of fw_cfg: firmware chooses where they lie, and carries out the
- * commands of a third one, which say where they name each other (QEMU's etc/table-loader).
+ * The same for a machine with firmware and a PIIX4, as files of fw_cfg: firmware chooses where they
+ * lie, and carries out the commands of a third one, which say where they name each other (QEMU's
+ * etc/table-loader).
  */
 #define ACPI_FILE_TABLES   "etc/acpi/tables"
 #define ACPI_FILE_RSDP     "etc/acpi/rsdp"

@@ -40,7 +40,8 @@ static const struct placement firmware_map[] = {
 	{BOARD_FW_CFG, 12, &fw_cfg_class, offsetof(struct board, fw_cfg)},
 };
 
-/* Where a PIIX4's IDE channels are when they are enabled: commands, control, and the other channel's. */
+/* Where a PIIX4's IDE channels are when they are enabled: commands, control, and the other
+ * channel's. */
 static const struct placement ide_map[] = {
 	{0x1f0, 8, &ide_command_class, offsetof(struct board, ide.channels[0])},
 	{0x3f6, 1, &ide_control_class, offsetof(struct board, ide.channels[0])},
@@ -186,7 +187,8 @@ static void add_firmware_parts(struct board *board)
 
 void board_create(struct board *board, struct host *host, enum board_kind kind)
 {
-	/* A command fills its buffer before a guest reads it: until then a machine has no memory for it. */
+	/* A command fills its buffer before a guest reads it: until then a machine has no memory
+	 * for it. */
 	memset(board, 0, offsetof(struct board, ide.buffers));
 	pthread_mutex_init(&board->lock, NULL);
 	board->kind = kind;
@@ -273,7 +275,8 @@ bool board_add_flash(struct board *board, uint8_t *memory, uint32_t length)
 	return true;
 }
 
-/* It belongs to no tables of the firmware's, so it lies where no RAM is, and can be found whatever memory the firmware took. */
+/* It belongs to no tables of the firmware's, so it lies where no RAM is, and can be found whatever
+ * memory the firmware took. */
 void board_add_generation(struct board *board, uint8_t *page)
 {
 	CHECK(has_firmware(board));

@@ -93,45 +93,55 @@ struct board {
 /* Power-on. `host` is handed back in every call of host.h. What `board` held is not looked at. */
 void board_create(struct board *board, struct host *host, enum board_kind kind);
 void board_destroy(struct board *board);
-/* Adds the port at which a test image says its result, as QEMU's isa-debug-exit. Before any VP runs. */
+/* Adds the port at which a test image says its result, as QEMU's isa-debug-exit. Before any VP
+ * runs. */
 void board_add_debug_exit(struct board *board);
-/* Firmware's image, page aligned, whose end is that of the first 4 GiB. Before any VP runs. False: not of a size that fits. */
+/* Firmware's image, page aligned, whose end is that of the first 4 GiB. Before any VP runs. False:
+ * not of a size that fits. */
 bool board_add_rom(struct board *board, uint8_t *image, uint64_t length);
-/* Of generation 2, after the image: flash memory that ends where that begins (parts.h). Before any VP runs. False: as board_add_rom(), both together. */
+/* Of generation 2, after the image: flash memory that ends where that begins (parts.h). Before any
+ * VP runs. False: as board_add_rom(), both together. */
 bool board_add_flash(struct board *board, uint8_t *memory, uint32_t length);
-/* With firmware: the page of the generation ID, which is aligned and the home's to change (board_generation_changed()). Before any VP runs. */
+/* With firmware: the page of the generation ID, which is aligned and the home's to change
+ * (board_generation_changed()). Before any VP runs. */
 void board_add_generation(struct board *board, uint8_t *page);
-/* Of generation 2: the firmware's way to SCSI units 0 to `last_lun` (virtio_scsi.h). Before any VP runs. */
+/* Of generation 2: the firmware's way to SCSI units 0 to `last_lun` (virtio_scsi.h). Before any VP
+ * runs. */
 void board_add_scsi(struct board *board, unsigned int last_lun);
 /* Of generation 2: a TPM. Before any VP runs. */
 void board_add_tpm(struct board *board);
 /* Of generation 1: a drive of the IDE channels, 2 * channel + device. Before any VP runs. */
 void board_add_drive(struct board *board, unsigned int drive, const struct ide_identity *identity);
-/* Of generation 1: a network adapter, of which there are BOARD_NICS_MAX at most; its number, from 0 on. Before any VP runs. */
+/* Of generation 1: a network adapter, of which there are BOARD_NICS_MAX at most; its number, from 0
+ * on. Before any VP runs. */
 unsigned int board_add_nic(struct board *board);
-/* Of generation 1: a Sound Blaster 16, and the DMA controllers that it wants. Before any VP runs. */
+/* Of generation 1: a Sound Blaster 16, and the DMA controllers that it wants. Before any VP
+ * runs. */
 void board_add_sb16(struct board *board);
 /* Not of generation 2: a High Definition Audio controller, and its codec. Before any VP runs. */
 void board_add_hda(struct board *board);
 /* Beside firmware: a VGA with this memory (vga.h). Before any VP runs. */
 void board_add_vga(struct board *board, uint8_t *memory);
-/* What its picture is, beside the memory: all of the frame, or in VGA_TEXT planes 0 and 1 of the text window. False: there is none. */
+/* What its picture is, beside the memory: all of the frame, or in VGA_TEXT planes 0 and 1 of the
+ * text window. False: there is none. */
 bool board_look(struct board *board, struct vga_registers *registers, enum vga_window *window);
-/* Memory of the home's that the guest has where board_place_frame() says, and nowhere at first. Before any VP runs. */
+/* Memory of the home's that the guest has where board_place_frame() says, and nowhere at first.
+ * Before any VP runs. */
 void board_add_frame(struct board *board, uint8_t *memory, uint64_t length);
 /* From there on, page aligned, and nowhere else. Any thread. */
 void board_place_frame(struct board *board, uint64_t gpa);
 void board_remove_frame(struct board *board);
 /* A partition was made: the home is told all that it has to map. */
 void board_map(struct board *board);
-/* The machine's reset line: as board_create(), but the clock's battery holds. The home carries out no command of a drive. */
+/* The machine's reset line: as board_create(), but the clock's battery holds. The home carries out
+ * no command of a drive. */
 void board_reset(struct board *board);
 
 /*
- * The state of all parts, as one part of a saved state. No VP runs. A load is of a board that was made
- * with the same parts: board_check() reads it all, finds what cannot be and changes nothing;
- * board_load() afterwards takes it over, and the home is told what it has to know: pages, the 8259s' output,
- * the next wake-up.
+ * The state of all parts, as one part of a saved state. No VP runs. A load is of a board that was
+ * made with the same parts: board_check() reads it all, finds what cannot be and changes nothing;
+ * board_load() afterwards takes it over, and the home is told what it has to know: pages, the
+ * 8259s' output, the next wake-up.
  */
 void board_save(struct board *board, struct state_writer *writer);
 void board_check(struct board *board, struct state_reader *list);
@@ -164,23 +174,25 @@ void board_set_nic_link(struct board *board, unsigned int nic, bool up);
 /* What host_nic_room() denied is there. */
 void board_nic_room(struct board *board, unsigned int nic);
 /*
- * A frame for the guest, of 14 to TULIP_FRAME_MAX bytes. It is taken when there are descriptors for it, and else to be offered again, for the `last` time when it
- * is lost then. While the machine stands nothing is.
+ * A frame for the guest, of 14 to TULIP_FRAME_MAX bytes. It is taken when there are descriptors for
+ * it, and else to be offered again, for the `last` time when it is lost then. While the machine
+ * stands nothing is.
  */
 enum board_nic_taken { BOARD_NIC_TAKEN, BOARD_NIC_LATER, BOARD_NIC_STANDS };
 enum board_nic_taken board_nic_receive(struct board *board, unsigned int nic, const uint8_t *frame,
 				       uint32_t length, bool last);
-/* The guest's system has come to VMBus: what is the firmware's alone is gone until the next reset. Any thread, often. */
+/* The guest's system has come to VMBus: what is the firmware's alone is gone until the next reset.
+ * Any thread, often. */
 void board_leave_firmware(struct board *board);
 /* The host's end of COM1 has room again, or has something for the guest. */
 void board_serial_drained(struct board *board);
 void board_serial_ready(struct board *board);
 void board_power_button(struct board *board);
-/* Somebody presses or releases a key, which is known by its scan code of set 1, with bit 7 if it has the prefix 0xE0. A machine without a
- * keyboard ignores it. */
+/* Somebody presses or releases a key, which is known by its scan code of set 1, with bit 7 if it
+ * has the prefix 0xE0. A machine without a keyboard ignores it. */
 void board_key(struct board *board, uint8_t key, bool down);
-/* Somebody moves the mouse so far, down and to the right, and turns its wheel, towards himself; `buttons` as they are now: left, right, middle,
- * and two at the sides, from bit 0 on. */
+/* Somebody moves the mouse so far, down and to the right, and turns its wheel, towards himself;
+ * `buttons` as they are now: left, right, middle, and two at the sides, from bit 0 on. */
 void board_pointer(struct board *board, int x, int y, int wheel, uint8_t buttons);
 /* The generation ID in memory is another one: the guest is told, if it listens. */
 void board_generation_changed(struct board *board);

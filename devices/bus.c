@@ -1,4 +1,5 @@
-/* Routes an access to what counts at its address, in pieces that a device understands. See bus.h. */
+/* Routes an access to what counts at its address, in pieces that a device understands. See
+ * bus.h. */
 #include "devices/bus.h"
 
 #include <stddef.h>

@@ -2,16 +2,17 @@
  * Ranges of ports and of memory, and what is behind them.
  *
  * Ranges may overlap; at each address the one with the highest priority counts, of equals the one
- * that was added first. They may come, go and move while VPs run. What an address means is looked up
- * in a view, a sorted list of pieces, which bus_update() makes anew of the ranges; so moving costs,
- * and looking up does not.
+ * that was added first. They may come, go and move while VPs run. What an address means is looked
+ * up in a view, a sorted list of pieces, which bus_update() makes anew of the ranges; so moving
+ * costs, and looking up does not.
  *
  * A device sees accesses of 1, 2, 4 or 8 bytes, never wider than its class says and never over the
  * end of what is visible of its range: the bus splits those that are. Where nobody is, reads give
  * all ones and writes are lost, as on the ISA bus.
  *
- * A range may have pages of the home's memory, which guests then reach without leaving: bus_update()
- * tells the home which (host.h). What comes to the bus all the same is served from the pages.
+ * A range may have pages of the home's memory, which guests then reach without leaving:
+ * bus_update() tells the home which (host.h). What comes to the bus all the same is served from the
+ * pages.
  *
  * Lock: the board's, in everything but bus_claimed(). A VP that asks that one beside a bus_update()
  * finds the range where it was or where it is: the answer "nobody" is never taken back by a change
@@ -35,9 +36,9 @@ struct device_class {
 	uint64_t (*read)(void *device, uint32_t offset, unsigned int size);
 	void (*write)(void *device, uint32_t offset, unsigned int size, uint64_t value);
 	/*
-	 * The state of the whole device (parts.h); NULL where another class of it has that. `name` has
-	 * at most STATE_NAME_BYTES letters then. load() reads all and checks it before it changes
-	 * anything, and without `set` it changes nothing.
+	 * The state of the whole device (parts.h); NULL where another class of it has that. `name`
+	 * has at most STATE_NAME_BYTES letters then. load() reads all and checks it before it
+	 * changes anything, and without `set` it changes nothing.
 	 */
 	uint16_t version; /* of what save() writes and the newest that load() reads */
 	void (*save)(const void *device, struct state_writer *writer);
@@ -106,7 +107,8 @@ struct bus {
 #define BUS_MEMORY_SHIFT 16
 
 void bus_init(struct bus *bus, struct host *host, unsigned int mark_shift);
-/* False: no room, or lengths that cannot be. Before any VP runs; seen from the next bus_update() on. */
+/* False: no room, or lengths that cannot be. Before any VP runs; seen from the next bus_update()
+ * on. */
 bool bus_add(struct bus *bus, struct bus_range *range);
 /* Takes over what the owners have changed in their ranges, and tells the home. */
 void bus_update(struct bus *bus);

@@ -1,6 +1,6 @@
 /*
- * The port for debug messages that Bochs has: firmware writes text to it, a byte at a time, if a read
- * gives 0xE9.
+ * The port for debug messages that Bochs has: firmware writes text to it, a byte at a time, if a
+ * read gives 0xE9.
  */
 #include "devices/parts.h"
 

@@ -1,6 +1,7 @@
 /*
- * The two 8237A of a PC/AT and their page registers: channels 0 to 3 move bytes, 5 to 7 words; 4 is where the first hangs on the second.
- * A device that has something to move calls dma_move(); memory is the lowest 16 MiB.
+ * The two 8237A of a PC/AT and their page registers: channels 0 to 3 move bytes, 5 to 7 words; 4 is
+ * where the first hangs on the second. A device that has something to move calls dma_move(); memory
+ * is the lowest 16 MiB.
  *
  * What is not here: memory to memory, and requests by software, which no PC has a use for.
  */
@@ -39,9 +40,10 @@ extern const struct device_class dma_first_class, dma_second_class, dma_page_cla
 
 void dma_reset(struct dma *dma);
 /*
- * Moves up to `length` bytes, a multiple of the channel's units, between `bytes` and memory. How many: 0 when the channel is masked, fewer than
- * asked for at its count's end, behind which it is masked or begins anew. What is no memory, and what the channel was not set for, reads as ones and is
- * not written.
+ * Moves up to `length` bytes, a multiple of the channel's units, between `bytes` and memory. How
+ * many: 0 when the channel is masked, fewer than asked for at its count's end, behind which it is
+ * masked or begins anew. What is no memory, and what the channel was not set for, reads as ones and
+ * is not written.
  */
 uint32_t dma_move(struct dma *dma, unsigned int channel, void *bytes, uint32_t length,
 		  bool to_memory);

@@ -1,15 +1,18 @@
 /*
- * A flash memory with Intel's command set (JESD68.01 and Intel's CFI data sheets, an 8-bit part): where UEFI firmware keeps its variables.
+ * A flash memory with Intel's command set (JESD68.01 and Intel's CFI data sheets, an 8-bit part):
+ * where UEFI firmware keeps its variables.
  *
- * While it shows its array, guests read it as any ROM, without an exit. Each write is a command, or a command's datum:
+ * While it shows its array, guests read it as any ROM, without an exit. Each write is a command, or
+ * a command's datum:
  *
  *   array, status, identifier, query --0xFF, 0x70, 0x90, 0x98--> that is what reads give
  *   any of them  --0x10 or 0x40--> program --datum--> status    bits of the byte become 0, none becomes 1
  *   any of them  --0x20--> erase --0xD0--> status               all bits of the block become 1; another datum: an error
  *   0x50 clears the status, 0 then until something is done: firmware tells a flash from RAM by that.
  *
- * Programming and erasing take no time. What was programmed is the home's to keep (host_flash_store()) when the array is shown
- * again, or something else is begun: a variable's bytes come one by one.
+ * Programming and erasing take no time. What was programmed is the home's to keep
+ * (host_flash_store()) when the array is shown again, or something else is begun: a variable's
+ * bytes come one by one.
  */
 #include "devices/parts.h"
 
@@ -211,7 +214,8 @@ void flash_update(struct flash *flash)
 	}
 }
 
-/* ---- A saved state: with the memory, since a file may have changed when it is loaded. Most blocks are erased. ---- */
+/* ---- A saved state: with the memory, since a file may have changed when it is loaded. Most blocks
+ * are erased. ---- */
 
 static bool is_erased(const uint8_t *block)
 {
@@ -278,7 +282,8 @@ static void flash_load(void *device, struct state_reader *part, bool set)
 	if (mode >= MODE_COUNT || (status & ~STATUS_BITS)) {
 		state_refuse(part, "has a register with bits that it does not have");
 	}
-	/* Version 1 knew no place. The image of the firmware is behind it, and code in memory knows where both are. */
+	/* Version 1 knew no place. The image of the firmware is behind it, and code in memory knows
+	 * where both are. */
 	if (part->version >= 2 && state_u64(part) != flash->range->base) {
 		state_refuse(part, "lies elsewhere: give the machine the firmware that it had");
 	}

@@ -1,10 +1,10 @@
 /*
- * QEMU's firmware configuration device (docs/specs/fw_cfg of QEMU), by which firmware is told of its
- * machine: items by number, some of them files with names. Ports 0x510 (which item), 0x511 (its next
- * byte), and 0x514 (where in memory a request lies: many bytes at once).
+ * QEMU's firmware configuration device (docs/specs/fw_cfg of QEMU), by which firmware is told of
+ * its machine: items by number, some of them files with names. Ports 0x510 (which item), 0x511 (its
+ * next byte), and 0x514 (where in memory a request lies: many bytes at once).
  *
- * Items are for reading; the firmware's writes are refused. Numbers of several bytes are little-endian
- * in items, and big-endian in the directory and in requests.
+ * Items are for reading; the firmware's writes are refused. Numbers of several bytes are
+ * little-endian in items, and big-endian in the directory and in requests.
  */
 #include "devices/parts.h"
 

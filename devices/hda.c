@@ -1,7 +1,9 @@
 /*
- * The controller: High Definition Audio Specification 1.0a, chapters 3 and 4; the ICH6's (301473), 18.2. See hda.h.
+ * The controller: High Definition Audio Specification 1.0a, chapters 3 and 4; the ICH6's (301473),
+ * 18.2. See hda.h.
  *
- * Registers are bytes, and a table says which bits of them the guest writes, ends by writing ones, or only reads. What follows from a write is done behind it.
+ * Registers are bytes, and a table says which bits of them the guest writes, ends by writing ones,
+ * or only reads. What follows from a write is done behind it.
  */
 #include "devices/hda.h"
 
@@ -364,7 +366,8 @@ static uint64_t time_of(const struct hda *hda, unsigned int which, uint32_t fram
 	return hda->streams[which].start + (frames * SECOND + rate - 1) / rate;
 }
 
-/* What it was to have taken by now, up to an entry that interrupts: so a late host does not make two into one. */
+/* What it was to have taken by now, up to an entry that interrupts: so a late host does not make
+ * two into one. */
 static void advance(struct hda *hda, unsigned int which, uint64_t now)
 {
 	struct hda_stream *stream = &hda->streams[which];

@@ -1,9 +1,10 @@
 /*
- * A High Definition Audio controller as of an ICH6, and one codec on its link: two sides of 16 bits out, and as much in, which is silence. For systems
- * that are younger than the Sound Blaster's.
+ * A High Definition Audio controller as of an ICH6, and one codec on its link: two sides of 16 bits
+ * out, and as much in, which is silence. For systems that are younger than the Sound Blaster's.
  *
- * The controller has one stream in and one out. A stream takes frames by its list of buffers in pieces of a hundredth of a second, and sooner
- * when the guest looks where it is. What the output converter hears, by the number of its stream, goes to the home at the guest's volume.
+ * The controller has one stream in and one out. A stream takes frames by its list of buffers in
+ * pieces of a hundredth of a second, and sooner when the guest looks where it is. What the output
+ * converter hears, by the number of its stream, goes to the home at the guest's volume.
  */
 #ifndef DEVICES_HDA_H
 #define DEVICES_HDA_H

@@ -1,6 +1,7 @@
 /*
- * The codec: High Definition Audio Specification 1.0a, 7.3. An audio function with an output converter and its pin, and an input converter and its; of
- * 16 bits and two sides. What it does not know it answers with 0, as the specification wants it.
+ * The codec: High Definition Audio Specification 1.0a, 7.3. An audio function with an output
+ * converter and its pin, and an input converter and its; of 16 bits and two sides. What it does not
+ * know it answers with 0, as the specification wants it.
  */
 #include <string.h>
 

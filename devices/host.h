@@ -25,7 +25,8 @@ struct host_interrupt {
 	bool level;
 };
 
-/* An access of a VP to memory where the board has nothing, of 1 to 8 bytes. False: the home has nothing there either. Without the lock. */
+/* An access of a VP to memory where the board has nothing, of 1 to 8 bytes. False: the home has
+ * nothing there either. Without the lock. */
 bool host_elsewhere(struct host *host, uint64_t gpa, unsigned int size, bool write,
 		    uint64_t *value);
 
@@ -34,8 +35,8 @@ enum host_power {
 	HOST_POWER_RESET,
 };
 
-/* Nanoseconds since some time before the board was made; it never goes back, and stands still while the
- * machine is paused. */
+/* Nanoseconds since some time before the board was made; it never goes back, and stands still while
+ * the machine is paused. */
 uint64_t host_time(struct host *host);
 /* Nanoseconds since 1970-01-01 00:00 UTC. */
 uint64_t host_wall_time(struct host *host);
@@ -61,7 +62,8 @@ void host_unmap(struct host *host, uint64_t gpa, void *pages, uint64_t length);
 bool host_memory_read(struct host *host, uint64_t gpa, void *to, uint64_t length);
 bool host_memory_write(struct host *host, uint64_t gpa, const void *from, uint64_t length);
 
-/* A SCSI command for an IDE drive's medium. Data is the drive's memory until the command has ended. */
+/* A SCSI command for an IDE drive's medium. Data is the drive's memory until the command has
+ * ended. */
 struct host_drive_command {
 	uint8_t cdb[16];
 	uint8_t cdb_length;
@@ -79,27 +81,31 @@ struct host_drive_result {
 };
 
 /*
- * Carries it out, and says so by board_drive_done(), not before this has returned; one command at a time of a channel. `drive` is 2 * channel
- * + device. The command is copied.
+ * Carries it out, and says so by board_drive_done(), not before this has returned; one command at a
+ * time of a channel. `drive` is 2 * channel + device. The command is copied.
  */
 void host_drive_start(struct host *host, unsigned int drive,
 		      const struct host_drive_command *command);
-/* The same of the firmware's controller, to one of its units; the end is board_scsi_done(). One at a time. */
+/* The same of the firmware's controller, to one of its units; the end is board_scsi_done(). One at
+ * a time. */
 void host_scsi_start(struct host *host, unsigned int lun, const struct host_drive_command *command);
 /*
- * Adapters of the board, which are on ports of a switch. What one hears of its port: nothing; what is for its own address, and for groups;
- * or all. It is said often, and may be what it was.
+ * Adapters of the board, which are on ports of a switch. What one hears of its port: nothing; what
+ * is for its own address, and for groups; or all. It is said often, and may be what it was.
  */
 enum host_nic_hears { HOST_NIC_NOTHING, HOST_NIC_OWN, HOST_NIC_ALL };
 void host_nic_listen(struct host *host, unsigned int nic, enum host_nic_hears hears);
 /* Is there room for a frame that it sends? False: board_nic_room() says when. */
 bool host_nic_room(struct host *host, unsigned int nic);
-/* A frame of 14 to TULIP_FRAME_MAX bytes, for which there was room. It is copied; without a switch it is lost. */
+/* A frame of 14 to TULIP_FRAME_MAX bytes, for which there was room. It is copied; without a switch
+ * it is lost. */
 void host_nic_send(struct host *host, unsigned int nic, const uint8_t *frame, uint32_t length);
-/* These bytes of the flash memory, of one block, have changed, and are to outlive the machine. It is copied. */
+/* These bytes of the flash memory, of one block, have changed, and are to outlive the machine. It
+ * is copied. */
 void host_flash_store(struct host *host, uint32_t offset, uint32_t length);
 /*
- * A command for the TPM; its end is board_tpm_done(), not before this has returned. One at a time, of 10 to 3968 bytes. It is copied.
+ * A command for the TPM; its end is board_tpm_done(), not before this has returned. One at a time,
+ * of 10 to 3968 bytes. It is copied.
  */
 void host_tpm_start(struct host *host, const uint8_t *command, uint32_t length);
 /* Frames of sound, left and right, for `rate` of 1000 to 192000 a second; they are copied. */

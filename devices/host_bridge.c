@@ -1,10 +1,10 @@
 /*
- * The PCI host bridge. A machine without firmware has the ids of the 440BX, which operating systems know
- * and want nothing of; none of its registers is there.
+ * The PCI host bridge. A machine without firmware has the ids of the 440BX, which operating systems
+ * know and want nothing of; none of its registers is there.
  *
- * Firmware looks for a 440FX (Intel 82441FX data sheet) with QEMU's subsystem ids, and opens the memory
- * below 1 MiB by its PAM registers. They are kept and change nothing: there is RAM from the start, with
- * the end of the firmware's image in it, and they say so.
+ * Firmware looks for a 440FX (Intel 82441FX data sheet) with QEMU's subsystem ids, and opens the
+ * memory below 1 MiB by its PAM registers. They are kept and change nothing: there is RAM from the
+ * start, with the end of the firmware's image in it, and they say so.
  */
 #include "devices/parts.h"
 

@@ -1,11 +1,12 @@
 /*
- * The keyboard controller of the PC/AT, an i8042 with its PS/2 port (IBM Personal System/2 Hardware Interface
- * Technical Reference), and the keyboard and the mouse behind it. Ports 0x60 and 0x64, lines 1 and 12.
+ * The keyboard controller of the PC/AT, an i8042 with its PS/2 port (IBM Personal System/2 Hardware
+ * Interface Technical Reference), and the keyboard and the mouse behind it. Ports 0x60 and 0x64,
+ * lines 1 and 12.
  *
- * One byte at a time is in the output buffer; what comes after it waits with who said it: the controller, the
- * keyboard, the mouse, in this order. What somebody types and moves waits further behind (struct i8042_keys and
- * i8042_moves), and is said when the last was taken: so a guest takes it at its own pace, in the scan codes that it has
- * chosen by then.
+ * One byte at a time is in the output buffer; what comes after it waits with who said it: the
+ * controller, the keyboard, the mouse, in this order. What somebody types and moves waits further
+ * behind (struct i8042_keys and i8042_moves), and is said when the last was taken: so a guest takes
+ * it at its own pace, in the scan codes that it has chosen by then.
  */
 #include "devices/parts.h"
 

@@ -1,9 +1,10 @@
 /*
- * A channel: its registers (ATA/ATAPI-6, 7), its interrupt, resets, and the course of a command, whichever drive's
- * it is (9). See ide.h for the phases.
+ * A channel: its registers (ATA/ATAPI-6, 7), its interrupt, resets, and the course of a command,
+ * whichever drive's it is (9). See ide.h for the phases.
  *
- * Both drives see what is written, the one that is selected answers. Where none is, registers read as zeros, which is what device 0 says
- * for a device 1 that is not there. A channel that is busy takes nothing but a reset.
+ * Both drives see what is written, the one that is selected answers. Where none is, registers read
+ * as zeros, which is what device 0 says for a device 1 that is not there. A channel that is busy
+ * takes nothing but a reset.
  */
 #include "devices/parts.h"
 
@@ -431,7 +432,8 @@ static void write_data(struct ide_channel *channel, unsigned int size, uint64_t 
 	}
 }
 
-/* DEVICE RESET, which a CD drive takes at any time. What it has the home do, it first waits for, and resets its neighbour too. */
+/* DEVICE RESET, which a CD drive takes at any time. What it has the home do, it first waits for,
+ * and resets its neighbour too. */
 static void reset_one(struct ide_channel *channel)
 {
 	struct ide_drive *drive = ide_drive_of(channel);

@@ -1,11 +1,12 @@
 /*
- * The PIIX4's IDE controller (Intel 82371AB data sheet, chapter 5): two channels with two drives each, disks
- * (ATA/ATAPI-6) and CD drives (its PACKET feature set), by PIO and by bus master (Programming Interface for Bus
- * Master IDE Controller, 1.0).
+ * The PIIX4's IDE controller (Intel 82371AB data sheet, chapter 5): two channels with two drives
+ * each, disks (ATA/ATAPI-6) and CD drives (its PACKET feature set), by PIO and by bus master
+ * (Programming Interface for Bus Master IDE Controller, 1.0).
  *
- * A drive's medium is its home's, who carries out SCSI commands on it: READ, WRITE and the like, into which a
- * disk's commands are translated here, and a CD drive's packets as they are (host.h). The home has one command of a channel at a
- * time, and no VP and no lock waits for it: the channel is busy meanwhile, which is what the guest sees.
+ * A drive's medium is its home's, who carries out SCSI commands on it: READ, WRITE and the like,
+ * into which a disk's commands are translated here, and a CD drive's packets as they are (host.h).
+ * The home has one command of a channel at a time, and no VP and no lock waits for it: the channel
+ * is busy meanwhile, which is what the guest sees.
  *
  * A channel's life; what is left out comes back to IDLE:
  *
@@ -15,8 +16,8 @@
  *   DRIVE --the unit is held--> AGAIN --some time--> DRIVE
  *   any --SRST--> RESET --it is released, and the home has no command--> IDLE
  *
- * Data passes through a buffer of the channel, as it does in a drive: a saved state has it whole, and a guest that takes
- * its memory away under a transfer harms no one.
+ * Data passes through a buffer of the channel, as it does in a drive: a saved state has it whole,
+ * and a guest that takes its memory away under a transfer harms no one.
  *
  * Lock: the board's, everywhere.
  */

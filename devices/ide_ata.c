@@ -1,6 +1,6 @@
 /*
- * A disk's commands (ATA/ATAPI-6, 8). What reads, writes, verifies or flushes becomes a SCSI command for the
- * medium, a part of the buffer's size at a time; the rest is answered at once.
+ * A disk's commands (ATA/ATAPI-6, 8). What reads, writes, verifies or flushes becomes a SCSI
+ * command for the medium, a part of the buffer's size at a time; the rest is answered at once.
  */
 #include "devices/parts.h"
 

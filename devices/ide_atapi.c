@@ -1,9 +1,10 @@
 /*
- * A CD drive's commands: the PACKET feature set (ATA/ATAPI-6, 8.23 and 9.7; SFF-8020i). Packets go to the medium
- * as they are; reads, which may be long, a buffer's size at a time. The sense of a command that failed stays here until it
- * is asked for.
+ * A CD drive's commands: the PACKET feature set (ATA/ATAPI-6, 8.23 and 9.7; SFF-8020i). Packets go
+ * to the medium as they are; reads, which may be long, a buffer's size at a time. The sense of a
+ * command that failed stays here until it is asked for.
  *
- * The count register is the interrupt reason: CoD, a command is awaited or done; IO, towards the guest.
+ * The count register is the interrupt reason: CoD, a command is awaited or done; IO, towards the
+ * guest.
  */
 #include "devices/parts.h"
 

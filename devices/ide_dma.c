@@ -1,9 +1,9 @@
 /*
- * The bus master of the IDE channels: Programming Interface for Bus Master IDE Controller, revision 1.0. Eight
- * ports for each channel: command, status, and where the table of regions lies.
+ * The bus master of the IDE channels: Programming Interface for Bus Master IDE Controller, revision
+ * 1.0. Eight ports for each channel: command, status, and where the table of regions lies.
  *
- * How a transfer ends is in the status: the interrupt alone, both were of one length; interrupt and ACTIVE, there is table left;
- * neither, the table was too short, and the drive waits for more.
+ * How a transfer ends is in the status: the interrupt alone, both were of one length; interrupt and
+ * ACTIVE, there is table left; neither, the table was too short, and the drive waits for more.
  */
 #include "devices/parts.h"
 

@@ -1,6 +1,6 @@
 /*
- * What a drive says of itself: IDENTIFY DEVICE and IDENTIFY PACKET DEVICE (ATA/ATAPI-6, 8.15 and 8.16), and the
- * transfer modes that SET FEATURES chooses.
+ * What a drive says of itself: IDENTIFY DEVICE and IDENTIFY PACKET DEVICE (ATA/ATAPI-6, 8.15 and
+ * 8.16), and the transfer modes that SET FEATURES chooses.
  */
 #include "devices/parts.h"
 

@@ -1,6 +1,6 @@
 /*
- * A controller in a saved state. A command that the home has is saved as one that it is to have: who loads the
- * state has it begun anew, which reads or writes the same once more.
+ * A controller in a saved state. A command that the home has is saved as one that it is to have:
+ * who loads the state has it begun anew, which reads or writes the same once more.
  */
 #include "devices/parts.h"
 

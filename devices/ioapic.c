@@ -2,10 +2,11 @@
  * The IO-APIC (Intel 82093AA data sheet): an index and a data register in memory, 24 redirection
  * entries.
  *
- * A level-triggered entry sends once, sets remote IRR when a local APIC has taken it, and sends again
- * only after ioapic_end() if its line is still up. What none has taken will have no end: it is tried
- * again when the line rises or the entry is written. An edge that comes while the entry is masked is sent when the mask goes, if
- * the line is still up then: a device that waits for its handler would wait for ever otherwise.
+ * A level-triggered entry sends once, sets remote IRR when a local APIC has taken it, and sends
+ * again only after ioapic_end() if its line is still up. What none has taken will have no end: it
+ * is tried again when the line rises or the entry is written. An edge that comes while the entry is
+ * masked is sent when the mask goes, if the line is still up then: a device that waits for its
+ * handler would wait for ever otherwise.
  */
 #include "devices/parts.h"
 

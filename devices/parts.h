@@ -248,7 +248,8 @@ struct i8042_queue {
 #define I8042_BUTTONS 8
 #define I8042_MOVES   4095 /* at most so far in a direction until it is said */
 
-/* Keys that were pressed or released. There is always room for the release of each one that the guest has seen or will see pressed. */
+/* Keys that were pressed or released. There is always room for the release of each one that the
+ * guest has seen or will see pressed. */
 struct i8042_keys {
 	struct {
 		uint8_t key, down;
@@ -257,7 +258,8 @@ struct i8042_keys {
 	uint8_t held[32]; /* a bit for each key: those */
 };
 
-/* How far the mouse has moved since it last said so, down and towards who sits there being positive; and its buttons, as they became. */
+/* How far the mouse has moved since it last said so, down and towards who sits there being
+ * positive; and its buttons, as they became. */
 struct i8042_moves {
 	int32_t x, y, wheel;
 	uint8_t buttons[I8042_BUTTONS];
@@ -359,7 +361,8 @@ struct flash {
 
 extern const struct device_class flash_class;
 
-/* `range` has `memory` for its pages, `length` bytes of blocks. What it holds is kept by the home, from host_flash_store() on. */
+/* `range` has `memory` for its pages, `length` bytes of blocks. What it holds is kept by the home,
+ * from host_flash_store() on. */
 void flash_create(struct flash *flash, struct host *host, struct bus *bus, struct bus_range *range,
 		  uint8_t *memory, uint32_t length);
 void flash_reset(struct flash *flash);
@@ -405,7 +408,8 @@ extern const struct device_class debugcon_class;
 #define ACPI_PM_LENGTH    0x10
 #define ACPI_PIIX4_LENGTH 0x40 /* what a PIIX4 decodes; there are no more registers in it */
 #define ACPI_SCI_LINE     9
-/* The sleep type that turns the machine off; a PIIX4's (SUS_TYP) is what firmware writes that reads no tables. */
+/* The sleep type that turns the machine off; a PIIX4's (SUS_TYP) is what firmware writes that reads
+ * no tables. */
 #define ACPI_S5_TYPE       5
 #define ACPI_S5_TYPE_PIIX4 0
 
@@ -429,7 +433,8 @@ void acpi_pm_event(struct acpi_pm *pm, unsigned int gpe);
 uint64_t acpi_pm_deadline(const struct acpi_pm *pm);
 void acpi_pm_advance(struct acpi_pm *pm, uint64_t now);
 
-/* ---- reset.c: port 0x92, without an i8042 its command that resets, and the port of test images ---- */
+/* ---- reset.c: port 0x92, without an i8042 its command that resets, and the port of test images
+ * ---- */
 
 struct reset {
 	struct host *host;

@@ -193,8 +193,8 @@ bool pci_add(struct pci *pci, unsigned int slot, unsigned int number, struct pci
 /* ---- BARs ---- */
 
 /*
- * Where a BAR puts its range. Not decoded: 0, which is "no place yet"; and ends of the address space
- * that a guest writes to learn the size.
+ * Where a BAR puts its range. Not decoded: 0, which is "no place yet"; and ends of the address
+ * space that a guest writes to learn the size.
  */
 static bool is_place(enum pci_bar_kind kind, uint64_t base, uint64_t length)
 {

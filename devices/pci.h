@@ -135,7 +135,8 @@ void pci_add_msix(struct pci_function *function, struct pci_msix *msix, unsigned
 bool pci_add(struct pci *pci, unsigned int slot, unsigned int number,
 	     struct pci_function *function);
 
-/* Hidden: it is not on the bus for the guest, nor are its BARs; its configuration stays as it is. */
+/* Hidden: it is not on the bus for the guest, nor are its BARs; its configuration stays as it
+ * is. */
 void pci_hide(struct pci_function *function, bool hide);
 /* The guest lets it reach memory. */
 bool pci_is_master(const struct pci_function *function);

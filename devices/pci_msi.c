@@ -1,5 +1,6 @@
 /*
- * Interrupts that are memory writes: MSI (PCI Local Bus 3.0, 6.8.1) with mask bits, and MSI-X (6.8.2).
+ * Interrupts that are memory writes: MSI (PCI Local Bus 3.0, 6.8.1) with mask bits, and MSI-X
+ * (6.8.2).
  *
  * A masked vector that is sent becomes pending, and goes when it is unmasked. What is written to is
  * a local APIC (SDM volume 3, 11.11); a message to another address is lost, as is one of a function

@@ -1,7 +1,7 @@
 /*
- * Of the PIIX4 (Intel 82371AB data sheet): function 0, the ISA bridge, which routes PCI's four interrupts to
- * ISA's lines; function 3, power management, which places the ACPI registers (acpi_pm.c). The 8259s, the
- * 8254, the clock and the ports of reset are parts of their own.
+ * Of the PIIX4 (Intel 82371AB data sheet): function 0, the ISA bridge, which routes PCI's four
+ * interrupts to ISA's lines; function 3, power management, which places the ACPI registers
+ * (acpi_pm.c). The 8259s, the 8254, the clock and the ports of reset are parts of their own.
  *
  * There is no SMM. Firmware that would enter it once sees that this was done (DEVACTB, APMC_EN).
  */

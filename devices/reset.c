@@ -1,8 +1,8 @@
 /*
- * Ways in which a guest ends by a port. Two to reset a PC/AT, which systems still try: bit 0 of port 0x92, and command 0xFE of the
- * keyboard controller at port 0x64. Without a BIOS nothing else is here of that controller (i8042.c): its status says
- * "empty", and the ACPI tables deny it. And a port for test images, which is not there unless asked for:
- * what they write to it is their result.
+ * Ways in which a guest ends by a port. Two to reset a PC/AT, which systems still try: bit 0 of
+ * port 0x92, and command 0xFE of the keyboard controller at port 0x64. Without a BIOS nothing else
+ * is here of that controller (i8042.c): its status says "empty", and the ACPI tables deny it. And a
+ * port for test images, which is not there unless asked for: what they write to it is their result.
  */
 #include "devices/parts.h"
 

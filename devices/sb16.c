@@ -1,5 +1,6 @@
 /*
- * Creative's "Sound Blaster Series Hardware Programming Guide": DSP commands (chapter 6), the mixer CT1745 (chapter 4). See sb16.h.
+ * Creative's "Sound Blaster Series Hardware Programming Guide": DSP commands (chapter 6), the mixer
+ * CT1745 (chapter 4). See sb16.h.
  */
 #include "devices/sb16.h"
 
@@ -382,7 +383,8 @@ static void start(struct sb16 *card, struct sb16_stream what, uint32_t length)
 	}
 }
 
-/* Of older cards, 8 bits and mono. Without parameters a block is as long as command 0x48 has said. */
+/* Of older cards, 8 bits and mono. Without parameters a block is as long as command 0x48 has
+ * said. */
 static const struct old_command {
 	uint8_t command, kind;
 	bool repeats;

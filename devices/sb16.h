@@ -1,11 +1,14 @@
 /*
- * A Sound Blaster 16 at its usual place, for systems that know no younger card: DSP 4.05 with 8 and 16 bits by DMA, and the mixer CT1745.
- * What it plays goes to the home as frames of 16 bits, at the volume that the guest has set. What it records is silence.
+ * A Sound Blaster 16 at its usual place, for systems that know no younger card: DSP 4.05 with 8 and
+ * 16 bits by DMA, and the mixer CT1745. What it plays goes to the home as frames of 16 bits, at the
+ * volume that the guest has set. What it records is silence.
  *
- * A stream takes its samples from memory in pieces of a hundredth of a second, and sooner when the guest looks where it is. At a block's end it
- * asks for an interrupt; one block ends a turn, so that a late host does not make two ends into one.
+ * A stream takes its samples from memory in pieces of a hundredth of a second, and sooner when the
+ * guest looks where it is. At a block's end it asks for an interrupt; one block ends a turn, so
+ * that a late host does not make two ends into one.
  *
- * What is not here: FM (OPL), MIDI, and direct mode (the guest that puts out each sample by itself hears nothing). ADPCM takes the time that it would take, and is silent.
+ * What is not here: FM (OPL), MIDI, and direct mode (the guest that puts out each sample by itself
+ * hears nothing). ADPCM takes the time that it would take, and is silent.
  */
 #ifndef DEVICES_SB16_H
 #define DEVICES_SB16_H

@@ -1,6 +1,7 @@
 /*
- * What a keyboard says of a key, in its three sets of scan codes (IBM Personal System/2 Hardware Interface Technical Reference, Keyboards).
- * Keys are known by their codes of set 1, those with a prefix by bit 7.
+ * What a keyboard says of a key, in its three sets of scan codes (IBM Personal System/2 Hardware
+ * Interface Technical Reference, Keyboards). Keys are known by their codes of set 1, those with a
+ * prefix by bit 7.
  */
 #include "devices/parts.h"
 

@@ -1,8 +1,10 @@
 /*
- * SMBIOS 2.8 (DSP0134): the 32-bit entry point and the structures that every system expects: BIOS (0), system (1), board (2), chassis (3),
- * processor (4), memory (16, 17, 19), boot (32), end (127).
+ * SMBIOS 2.8 (DSP0134): the 32-bit entry point and the structures that every system expects: BIOS
+ * (0), system (1), board (2), chassis (3), processor (4), memory (16, 17, 19), boot (32), end
+ * (127).
  *
- * Systems know Hyper-V's machines by the names of the second: Linux leaves an IDE disk to VMBus then, and cloud-init and systemd look here.
+ * Systems know Hyper-V's machines by the names of the second: Linux leaves an IDE disk to VMBus
+ * then, and cloud-init and systemd look here.
  */
 #include "devices/smbios.h"
 

@@ -1,11 +1,13 @@
 /*
- * A TPM's command/response buffer interface (TCG PC Client Platform TPM Profile 1.05, 6.5.3), one locality of it: what a guest's
- * firmware and system hand a TPM by. Who carries commands out is the home's affair (host_tpm_start()).
+ * A TPM's command/response buffer interface (TCG PC Client Platform TPM Profile 1.05, 6.5.3), one
+ * locality of it: what a guest's firmware and system hand a TPM by. Who carries commands out is the
+ * home's affair (host_tpm_start()).
  *
  *   idle --REQ: cmdReady--> ready --START--> a command is under way --board_tpm_done()--> ready --REQ: goIdle--> idle
  *
- * A command lies in the buffer, and its answer does afterwards. While it is under way writes into the buffer are lost. One that a guest
- * cancels comes to its end all the same. There is no interrupt: systems ask.
+ * A command lies in the buffer, and its answer does afterwards. While it is under way writes into
+ * the buffer are lost. One that a guest cancels comes to its end all the same. There is no
+ * interrupt: systems ask.
  */
 #include "devices/parts.h"
 

@@ -1,8 +1,9 @@
 /*
- * Registers of the 21140A (manual 3.2), its interrupt, the general purpose timer, resets, and its saved state. See tulip.h.
+ * Registers of the 21140A (manual 3.2), its interrupt, the general purpose timer, resets, and its
+ * saved state. See tulip.h.
  *
- * CSR n is at 8 * n of both BARs, the I/O ports and the memory, and is accessed in words of 32 bits; what is narrower reads a part, and writes
- * what its neighbours then have zeros of.
+ * CSR n is at 8 * n of both BARs, the I/O ports and the memory, and is accessed in words of 32
+ * bits; what is narrower reads a part, and writes what its neighbours then have zeros of.
  */
 #include "devices/parts.h"
 

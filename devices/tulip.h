@@ -1,22 +1,24 @@
 /*
- * A network adapter with a DEC 21140A (Digital Semiconductor 21140A PCI Fast Ethernet LAN Controller, Hardware Reference Manual, chapters 3
- * and 4; SROM format 3.0), as Hyper-V's legacy network adapter has one: registers, serial ROM, a PHY on the MII, lists of descriptors, filters.
+ * A network adapter with a DEC 21140A (Digital Semiconductor 21140A PCI Fast Ethernet LAN
+ * Controller, Hardware Reference Manual, chapters 3 and 4; SROM format 3.0), as Hyper-V's legacy
+ * network adapter has one: registers, serial ROM, a PHY on the MII, lists of descriptors, filters.
  *
  *   tulip.c       registers, interrupts, the timer, its life and its saved state
  *   tulip_ring.c  frames of the guest and for it, by descriptors in its memory; setup frames, which are the filter
  *   tulip_wire.c  what hangs on two wires of CSR9: the serial ROM and the PHY
  *
- * Frames are its home's, who has it on a port of a switch (host.h). One that the guest sends is gathered here and given to the home whole, so
- * nobody else reads the guest's memory; one for the guest is copied into buffers for which all descriptors were read, once each, before the first
- * of them is written.
+ * Frames are its home's, who has it on a port of a switch (host.h). One that the guest sends is
+ * gathered here and given to the home whole, so nobody else reads the guest's memory; one for the
+ * guest is copied into buffers for which all descriptors were read, once each, before the first of
+ * them is written.
  *
  *   receive   STOPPED --CSR6.SR--> WAITING --no descriptor for a frame--> SUSPENDED --poll, or the next frame--> WAITING
  *   transmit  STOPPED --CSR6.ST--> the list is worked off --its end--> SUSPENDED --poll--> ...
  *                                        `--the home has no room--> FULL --tulip_room()--> ...
  *   both      any --memory that is none--> STOPPED, with FBE
  *
- * A list may be endless, as guests' other processors may fill it while it is worked off: a turn is of TULIP_TURN descriptors, and the next one
- * the board's timer's.
+ * A list may be endless, as guests' other processors may fill it while it is worked off: a turn is
+ * of TULIP_TURN descriptors, and the next one the board's timer's.
  *
  * Lock: the board's, everywhere.
  */
@@ -102,7 +104,8 @@ uint64_t tulip_deadline(const struct tulip *tulip);
 void tulip_advance(struct tulip *tulip, uint64_t now);
 /* The home has room again for what the guest sends. */
 void tulip_room(struct tulip *tulip);
-/* A frame of 14 to TULIP_FRAME_MAX bytes for the guest. False: it has no descriptors for it. `last`: then it is lost, and counted. */
+/* A frame of 14 to TULIP_FRAME_MAX bytes for the guest. False: it has no descriptors for it.
+ * `last`: then it is lost, and counted. */
 bool tulip_receive(struct tulip *tulip, const uint8_t *frame, uint32_t length, bool last);
 
 /* ---- between the files of the adapter ---- */

@@ -1,8 +1,9 @@
 /*
- * The lists of descriptors (21140A manual, 4.2), and which frames the guest hears (4.2.3). Each descriptor is read once, and of it only the
- * first word is written, when it is the guest's again.
+ * The lists of descriptors (21140A manual, 4.2), and which frames the guest hears (4.2.3). Each
+ * descriptor is read once, and of it only the first word is written, when it is the guest's again.
  *
- * A list is a ring, whose last entry says so, or a chain. Both end where the guest has the next descriptor.
+ * A list is a ring, whose last entry says so, or a chain. Both end where the guest has the next
+ * descriptor.
  */
 #include "devices/parts.h"
 
@@ -316,8 +317,8 @@ static void stop_receive(struct tulip *tulip)
 }
 
 /*
- * The descriptors of `length` bytes: how many, 0: the guest has not as many, or -1: there is no memory where they are. What comes behind them is in
- * *next.
+ * The descriptors of `length` bytes: how many, 0: the guest has not as many, or -1: there is no
+ * memory where they are. What comes behind them is in *next.
  */
 static int find_pieces(struct tulip *tulip, uint32_t length, struct piece pieces[TULIP_PIECES],
 		       uint32_t *next)

@@ -1,11 +1,13 @@
 /*
- * What a driver reaches by wires of CSR9, a clock and a bit of data at a time: the serial ROM, a 93C46 in words of 16 bits (its data sheet; 21140A
- * manual 7.3; 21X4 SROM format 3.0), and a PHY at address 1 of the MII (IEEE 802.3, 22.2.4). Both take a bit when the clock rises.
+ * What a driver reaches by wires of CSR9, a clock and a bit of data at a time: the serial ROM, a
+ * 93C46 in words of 16 bits (its data sheet; 21140A manual 7.3; 21X4 SROM format 3.0), and a PHY at
+ * address 1 of the MII (IEEE 802.3, 22.2.4). Both take a bit when the clock rises.
  *
  *   ROM   IDLE --a 1--> COMMAND --opcode, 6 of address--> DATA --16 bits, and those of the words behind it--> ...
  *   PHY   IDLE --32 ones--> COMMAND --14 bits--> READ or WRITE --18 bits--> IDLE
  *
- * The ROM is not written: its erasing and writing is taken and does nothing. What it says is made of the adapter's address when it is asked.
+ * The ROM is not written: its erasing and writing is taken and does nothing. What it says is made
+ * of the adapter's address when it is asked.
  */
 #include "devices/parts.h"
 
@@ -49,7 +51,8 @@
 
 /* ---- The serial ROM ---- */
 
-/* Subsystem ids, format 3.0, one controller, its address, and what it is connected by: an MII with a PHY. */
+/* Subsystem ids, format 3.0, one controller, its address, and what it is connected by: an MII with
+ * a PHY. */
 static void fill_srom(const struct tulip *tulip, uint8_t rom[2 * TULIP_SROM_WORDS])
 {
 	static const uint8_t leaf[] = {

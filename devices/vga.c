@@ -1,6 +1,6 @@
 /*
- * VGA registers, the window at 0xA0000 and dispi, see vga.h. By IBM's VGA manual, and the FreeVGA pages on it; dispi as QEMU
- * and Bochs describe it.
+ * VGA registers, the window at 0xA0000 and dispi, see vga.h. By IBM's VGA manual, and the FreeVGA
+ * pages on it; dispi as QEMU and Bochs describe it.
  */
 #include "devices/parts.h"
 

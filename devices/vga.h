@@ -1,9 +1,10 @@
 /*
- * A VGA (IBM's registers and planes) with the linear modes of Bochs's display interface (dispi, ids 0xB0C0 to 0xB0C5), as a PCI function
- * that Debian's vgabios-stdvga knows.
+ * A VGA (IBM's registers and planes) with the linear modes of Bochs's display interface (dispi, ids
+ * 0xB0C0 to 0xB0C5), as a PCI function that Debian's vgabios-stdvga knows.
  *
- * Memory is the home's: the frame memory, in which the byte of plane p at address a is at 4 * a + p; and the text window. What a guest sees
- * at 0xA0000 is one of three things, chosen by the registers:
+ * Memory is the home's: the frame memory, in which the byte of plane p at address a is at 4 * a +
+ * p; and the text window. What a guest sees at 0xA0000 is one of three things, chosen by the
+ * registers:
  *
  *   VGA_LINEAR  chain-4 with all planes on, so all 256-colour modes of BIOSes: frame memory, without an exit
  *   VGA_TEXT    odd and even planes at 0xB8000 or 0xB0000, so text and CGA's modes: the text window, without an exit;
@@ -81,8 +82,9 @@ enum vga_kind {
 };
 
 /*
- * At this slot; `ports` are ranges of vga_port_class and vga_dispi_class, whose offset is made the port's number. The memory is page
- * aligned, and the machine's as long as it lives: who saves its RAM saves it too.
+ * At this slot; `ports` are ranges of vga_port_class and vga_dispi_class, whose offset is made the
+ * port's number. The memory is page aligned, and the machine's as long as it lives: who saves its
+ * RAM saves it too.
  */
 void vga_create(struct vga *vga, struct host *host, struct pci *pci, unsigned int slot,
 		enum vga_kind kind, uint8_t *memory,

@@ -1,14 +1,16 @@
 /*
- * A SCSI controller that UEFI firmware has a driver for: virtio-scsi in its legacy form (Virtio 1.1, 5.6 and the legacy interface of
- * 4.1.5 and 2.6; all OVMF needs of it). It is the firmware's alone: once the guest speaks to VMBus, where the same units are, the function is gone until
- * the next reset, and no command of it reaches memory any more.
+ * A SCSI controller that UEFI firmware has a driver for: virtio-scsi in its legacy form (Virtio
+ * 1.1, 5.6 and the legacy interface of 4.1.5 and 2.6; all OVMF needs of it). It is the firmware's
+ * alone: once the guest speaks to VMBus, where the same units are, the function is gone until the
+ * next reset, and no command of it reaches memory any more.
  *
  *   kick -> the oldest request of the ring is taken, if none is under way -> host_scsi_start() -> board_scsi_done() -> its answer, and the next one
  *
- * Data goes through a buffer of the controller's, so that a request is one command of the home's, and a saved state is whole. A request of
- * which the home is not done is saved as one to be begun.
+ * Data goes through a buffer of the controller's, so that a request is one command of the home's,
+ * and a saved state is whole. A request of which the home is not done is saved as one to be begun.
  *
- * A driver that breaks the rules of the ring has its device marked as failed, which stands still until it is reset.
+ * A driver that breaks the rules of the ring has its device marked as failed, which stands still
+ * until it is reset.
  *
  * Lock: the board's, everywhere.
  */

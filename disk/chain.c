@@ -86,11 +86,13 @@ int chain_map(struct disk *disk, unsigned first, uint64_t offset, uint64_t lengt
 		}
 		ret = (*layer)->format->map(*layer, offset, length, wait, extent);
 		layer_unlock(*layer);
-		/* An extent of data counts in its layer's epoch from here on: who gets it ends it. */
+		/* An extent of data counts in its layer's epoch from here on: who gets it ends
+		 * it. */
 		if (ret || extent->kind != EXTENT_PARENT) {
 			return ret;
 		}
-		/* What a child leaves to its parent ends no later than the child's own extent does. */
+		/* What a child leaves to its parent ends no later than the child's own extent
+		 * does. */
 		length = extent->length;
 	}
 	*layer = NULL;
@@ -150,8 +152,8 @@ static int write_some(struct layer *layer, struct iovec *iov, unsigned count, ui
 		return ret;
 	}
 	/*
-	 * The slice may be full before the extent is: then no sector may be written in part, for its bit says
-	 * that all of it is this layer's.
+	 * The slice may be full before the extent is: then no sector may be written in part, for
+	 * its bit says that all of it is this layer's.
 	 */
 	taken = iov_slice(iov, count, 0, extent.length, slice, SLICE_IOVS, &n);
 	if (layer->type == DISK_DIFFERENCING && taken < extent.length) {
@@ -204,7 +206,8 @@ int layer_write(struct disk *disk, struct layer *layer, unsigned index, struct i
 		unsigned count, uint64_t length, uint64_t offset)
 {
 	struct iovec gathered;
-	/* Whole sectors go as they are; what lies before the first and behind the last goes by way of a copy. */
+	/* Whole sectors go as they are; what lies before the first and behind the last goes by way
+	 * of a copy. */
 	uint8_t sector[4096];
 
 	while (length) {
@@ -283,12 +286,14 @@ int layer_trim(struct disk *disk, struct layer *layer, unsigned index, uint64_t 
 		if (extent.kind != EXTENT_ZERO ||
 		    done < min_u64(length, to_block_end(layer, offset))) {
 			/*
-			 * What reads as zeros already, to the end of its block, stays as it is: to trim it would make tables dirty
-			 * for nothing. A shorter run is offered to the format, which may let go of the whole block.
+			 * What reads as zeros already, to the end of its block, stays as it is: to
+			 * trim it would make tables dirty for nothing. A shorter run is offered to
+			 * the format, which may let go of the whole block.
 			 */
 			ret = layer->format->trim(layer, offset, length, &done);
 			if (ret == -EOPNOTSUPP) {
-				/* The format cannot say "zero" of so little, or would uncover its parent's data. */
+				/* The format cannot say "zero" of so little, or would uncover its
+				 * parent's data. */
 				done = extent.length;
 				ret = extent.kind == EXTENT_ZERO
 					      ? 0

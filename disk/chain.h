@@ -58,8 +58,8 @@ int layer_write(struct disk *disk, struct layer *layer, unsigned index, struct i
 int layer_trim(struct disk *disk, struct layer *layer, unsigned index, uint64_t length,
 	       uint64_t offset);
 /*
- * No write is under way, and chain_lock is held for writing; from here on `merging` is set. Not on a thread whose queue has requests
- * in flight.
+ * No write is under way, and chain_lock is held for writing; from here on `merging` is set. Not on
+ * a thread whose queue has requests in flight.
  */
 void chain_stop(struct disk *disk);
 bool write_needs_care(const struct layer *layer, uint64_t offset, uint64_t length);

@@ -1,6 +1,7 @@
 /*
- * Check and repair of one file. A repair looks first; where it would have to let go of a block it does nothing unless
- * it is told to, and then what it lets go of is in a file of its own before the first write.
+ * Check and repair of one file. A repair looks first; where it would have to let go of a block it
+ * does nothing unless it is told to, and then what it lets go of is in a file of its own before the
+ * first write.
  */
 #include "disk/bytes.h"
 #include "disk/disk.h"

@@ -1,8 +1,8 @@
 /*
  * create.c, differencing.c: a new file, and the parents of one.
  *
- * A new file is written beside its place and takes it at the end, so that what has the name is whole.
- * A block device is written in place.
+ * A new file is written beside its place and takes it at the end, so that what has the name is
+ * whole. A block device is written in place.
  */
 #ifndef DISK_CREATE_H
 #define DISK_CREATE_H
@@ -28,7 +28,8 @@ int create_end(struct creation *creation, int result, struct disk_error *error);
 
 /* -- differencing.c -- */
 
-/* Refuses when the chain below a child of `parent` is too long to be opened, or has the child in it. */
+/* Refuses when the chain below a child of `parent` is too long to be opened, or has the child in
+ * it. */
 int chain_check_depth(const char *child_path, struct layer *parent, struct disk_error *error);
 int chain_open_parents(struct disk *disk, const struct disk_open *how, struct disk_error *error);
 /* The parent, and its names for the child: until plan_release(), also after a failure. */

@@ -5,9 +5,10 @@
  * text that names the file and says what to do.
  *
  * Threads: disk_open/close and the changes of a whole file (resize, compact, rebase) want the
- * handle alone. disk_read/write/trim/flush, disk_submit, disk_merge_online (disk_merge_files) and disk_push may run on
- * any number of threads at once on one handle, the last two one at a time. A queue belongs to one thread at a time; only disk_queue_wake
- * may be called on it from others. Several queues may serve one handle.
+ * handle alone. disk_read/write/trim/flush, disk_submit, disk_merge_online (disk_merge_files) and
+ * disk_push may run on any number of threads at once on one handle, the last two one at a time. A
+ * queue belongs to one thread at a time; only disk_queue_wake may be called on it from others.
+ * Several queues may serve one handle.
  *
  * Order: requests in flight together have no order. A request sees everything that was completed
  * before it was submitted. A flush covers the requests whose completion was seen before the flush
@@ -73,20 +74,25 @@ int disk_open(const char *path, const struct disk_open *how, struct disk **disk,
 int disk_close(struct disk **disk, struct disk_error *error);
 
 /*
- * For another process, which is to have the files: all that was written is in them as after disk_close(), and their locks are given up.
- * No request is under way, and none follows before disk_take_back(), which has the locks again; -EBUSY: somebody has a file. Between the
- * two nobody else may have written. After a failure the disk is as before, but for what disk_flush() would have failed with.
+ * For another process, which is to have the files: all that was written is in them as after
+ * disk_close(), and their locks are given up. No request is under way, and none follows before
+ * disk_take_back(), which has the locks again; -EBUSY: somebody has a file. Between the two nobody
+ * else may have written. After a failure the disk is as before, but for what disk_flush() would
+ * have failed with.
  */
 int disk_let_go(struct disk *disk);
 int disk_take_back(struct disk *disk);
 
 /*
- * A checkpoint: the file at fd, a new differencing disk of the format and size of this one that disk_create() made over its top (with no_lock,
- * since the top is in use), becomes the top. What was the top is its parent, closed as by disk_close() and not written any more; from 0 on fd is
- * the handle's, else it is still the caller's. Requests may be under way, but not on a queue of this thread. Until it returns nothing is written
- * to the new file; a crash before that leaves the old top with everything that was flushed, one after it the new.
+ * A checkpoint: the file at fd, a new differencing disk of the format and size of this one that
+ * disk_create() made over its top (with no_lock, since the top is in use), becomes the top. What
+ * was the top is its parent, closed as by disk_close() and not written any more; from 0 on fd is
+ * the handle's, else it is still the caller's. Requests may be under way, but not on a queue of
+ * this thread. Until it returns nothing is written to the new file; a crash before that leaves the
+ * old top with everything that was flushed, one after it the new.
  *
- * disk_pop() takes that back, as long as nothing was written since. -EBUSY: somebody reads the old top.
+ * disk_pop() takes that back, as long as nothing was written since. -EBUSY: somebody reads the old
+ * top.
  */
 int disk_push(struct disk *disk, const char *path, int fd, struct disk_error *error);
 int disk_pop(struct disk *disk, struct disk_error *error);
@@ -255,16 +261,19 @@ int disk_merge(const char *path, unsigned count, bool remove, unsigned flags,
 
 /*
  * The same while the handle is in use: layer `index` (0 is the top) goes into layer index + 1 and
- * leaves the chain. Its file is left on disk, unused. A step of the progress that stops it leaves the chain as it was, and nothing
- * is lost: the file lies over the parent as before, and what is over it says the same.
+ * leaves the chain. Its file is left on disk, unused. A step of the progress that stops it leaves
+ * the chain as it was, and nothing is lost: the file lies over the parent as before, and what is
+ * over it says the same.
  */
 int disk_merge_online(struct disk *disk, unsigned index, const struct disk_progress *progress,
 		      struct disk_error *error);
 
 /*
- * The same for a process that opens no name: which file goes into its parent is said by descriptors that are open for reading and writing, and the
- * file over it, unless it is the top, learns the parent's names as they are given. Descriptors that the handle has kept are -1 afterwards, whatever
- * comes of it; the others are the caller's. -EALREADY: it has gone, and what was to lie over the parent does; -EINVAL: the chain is another.
+ * The same for a process that opens no name: which file goes into its parent is said by descriptors
+ * that are open for reading and writing, and the file over it, unless it is the top, learns the
+ * parent's names as they are given. Descriptors that the handle has kept are -1 afterwards,
+ * whatever comes of it; the others are the caller's. -EALREADY: it has gone, and what was to lie
+ * over the parent does; -EINVAL: the chain is another.
  */
 struct disk_merge_files {
 	int file, parent, child; /* child: -1 if the file is the top */

@@ -55,8 +55,8 @@ int file_truncate(struct file *file, uint64_t size);
 int file_zero(struct file *file, uint64_t offset, uint64_t length, bool keep);
 int file_allocate(struct file *file, uint64_t offset, uint64_t length);
 /*
- * Where data begins and ends at or after offset; the whole rest where the host cannot tell. May cost as much as the
- * data is long.
+ * Where data begins and ends at or after offset; the whole rest where the host cannot tell. May
+ * cost as much as the data is long.
  */
 void file_next_data(struct file *file, uint64_t offset, uint64_t *start, uint64_t *end);
 uint64_t file_allocated(struct file *file);

@@ -2,8 +2,8 @@
  * layer.c: a layer, which is one file of a chain, and what all formats share of it: locks, what is
  * durable, freed space, faults that a check finds.
  *
- * Field letters: [I] immutable after open, [L] layer.lock, [F] layer.flush_lock, [a] atomic. The order
- * of locks is in chain.h.
+ * Field letters: [I] immutable after open, [L] layer.lock, [F] layer.flush_lock, [a] atomic. The
+ * order of locks is in chain.h.
  */
 #ifndef DISK_LAYER_H
 #define DISK_LAYER_H

@@ -33,7 +33,8 @@
 #define MERGE_IOVS 64 /* disk_run hands over no more at once */
 
 /*
- * The top has what was written, so that is no failure of the guest's: the merge ends with it. Under merge_lock.
+ * The top has what was written, so that is no failure of the guest's: the merge ends with it. Under
+ * merge_lock.
  */
 static void give_up(struct disk *disk, int ret)
 {
@@ -171,8 +172,8 @@ static void close_retired(struct disk *disk)
 }
 
 /*
- * A second opening takes the place of the first, which stays for the requests that are using it. *fd is its, if there is one; then it
- * becomes -1.
+ * A second opening takes the place of the first, which stays for the requests that are using it.
+ * *fd is its, if there is one; then it becomes -1.
  */
 static int make_writable(struct disk *disk, unsigned index, int *fd, struct disk_error *error)
 {
@@ -207,8 +208,9 @@ static int make_writable(struct disk *disk, unsigned index, int *fd, struct disk
 }
 
 /*
- * A parent is a whole file that others may read, also after a merge that was given up. Who holds the handle knows of no writes to one, and
- * would not close it before another process has the files.
+ * A parent is a whole file that others may read, also after a merge that was given up. Who holds
+ * the handle knows of no writes to one, and would not close it before another process has the
+ * files.
  */
 static int make_parents(struct disk *disk, struct disk_error *error)
 {

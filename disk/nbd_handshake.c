@@ -96,8 +96,8 @@ static int reply(struct nbd_client *client, uint32_t type, const void *data, uin
 static uint16_t transmission_flags(const struct nbd_client *client)
 {
 	/*
-	 * MULTI_CONN: a flush on one connection covers what all have been told is done; there is one handle
-	 * behind all of them.
+	 * MULTI_CONN: a flush on one connection covers what all have been told is done; there is
+	 * one handle behind all of them.
 	 */
 	uint16_t flags = TX_HAS_FLAGS | TX_FLUSH | TX_FUA | TX_MULTI_CONN;
 

@@ -1,8 +1,10 @@
 /*
- * A checkpoint of a disk in use: a new, empty differencing disk becomes the top of the chain, and the old top its parent.
+ * A checkpoint of a disk in use: a new, empty differencing disk becomes the top of the chain, and
+ * the old top its parent.
  *
- * The order: the new file is made to expect the identity that the old top has once it is closed, durably; only then a write may go to
- * it. So at each cut before that the old top is whole, and at each after it the new one is; while nothing is written both read the same.
+ * The order: the new file is made to expect the identity that the old top has once it is closed,
+ * durably; only then a write may go to it. So at each cut before that the old top is whole, and at
+ * each after it the new one is; while nothing is written both read the same.
  */
 #include "disk/chain.h"
 

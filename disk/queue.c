@@ -1,7 +1,7 @@
 /*
  * Asynchronous requests. A request is cut into ring operations as far as the tables in memory can
- * say where its data lies; else it goes to a helper thread as a whole, once its operations under way
- * have ended.
+ * say where its data lies; else it goes to a helper thread as a whole, once its operations under
+ * way have ended.
  *
  *   disk_submit -> issue -> (ring operations) -> settle -> done list -> disk_queue_poll
  *                    |                              |
@@ -308,9 +308,10 @@ static uint64_t now_ns(void)
 }
 
 /*
- * A small write to the page cache is a copy. A ring hands it to a thread of the kernel's all the same, because it may have to wait:
- * for memory when too much is dirty, or for the rest of a page to be read. So whole pages are written by this thread at once, and
- * after one that had to wait all go by the ring for a while, that others need not wait with it.
+ * A small write to the page cache is a copy. A ring hands it to a thread of the kernel's all the
+ * same, because it may have to wait: for memory when too much is dirty, or for the rest of a page
+ * to be read. So whole pages are written by this thread at once, and after one that had to wait all
+ * go by the ring for a while, that others need not wait with it.
  */
 static bool may_copy(const struct disk_queue *queue, const struct op *op)
 {
@@ -522,8 +523,8 @@ void disk_queue_kick(struct disk_queue *queue)
 /* -- Completion -- */
 
 /*
- * The host tells of a failed sync but once, and whose data it lost nobody knows: no other flush may be
- * answered (invariant 10). Without space a write with FUA fails before its sync.
+ * The host tells of a failed sync but once, and whose data it lost nobody knows: no other flush may
+ * be answered (invariant 10). Without space a write with FUA fails before its sync.
  */
 static void note_failed_sync(const struct op *op, int result)
 {

@@ -22,7 +22,8 @@ static int raw_open(struct layer *layer, struct disk_error *error)
 				 "%s: the file is empty; a disk has at least one sector",
 				 layer->file.path);
 	}
-	/* Nothing in the file says what its sectors were: 512 is what all other programs take a raw file for. */
+	/* Nothing in the file says what its sectors were: 512 is what all other programs take a raw
+	 * file for. */
 	layer->type = DISK_FIXED;
 	layer->sector_size = 512;
 	layer->physical_size = 512;
@@ -59,7 +60,8 @@ static int raw_map(struct layer *layer, uint64_t offset, uint64_t length, bool w
 static int raw_write_begin(struct layer *layer, uint64_t offset, uint64_t length, bool wait,
 			   struct extent *extent)
 {
-	/* There are no tables, so after a failed sync this alone keeps writes away (invariant 10). */
+	/* There are no tables, so after a failed sync this alone keeps writes away (invariant
+	 * 10). */
 	int ret = atomic_load_explicit(&layer->failed, memory_order_relaxed);
 
 	return ret ? ret : raw_map(layer, offset, length, wait, extent);

@@ -1,9 +1,9 @@
 /*
  * Asynchronous file I/O: io_uring, and nothing of disks. While a thread is in ring_wait, and always
  * where there is an eventfd, a read of the wake descriptor is under way, so that ring_wake from any
- * thread ends the one and makes the other readable. The poll of the watched descriptor tells of each
- * signal and not of a state: nobody has to read it. The kernel keeps that poll, and the descriptor's
- * file, until it is taken back, whatever becomes of the thread that submitted it.
+ * thread ends the one and makes the other readable. The poll of the watched descriptor tells of
+ * each signal and not of a state: nobody has to read it. The kernel keeps that poll, and the
+ * descriptor's file, until it is taken back, whatever becomes of the thread that submitted it.
  *
  * What a ring does passes by a filter of system calls. So each ring is restricted, for good, to the
  * operations below: a process that has only such rings, and may make none, can do no more with them

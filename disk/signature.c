@@ -1,6 +1,6 @@
 /*
- * Files of other programs' formats, told by what they begin with (a .dmg: by its last sector), as QEMU's tools tell
- * them. None is read here; each has a name, so that it can be refused by it.
+ * Files of other programs' formats, told by what they begin with (a .dmg: by its last sector), as
+ * QEMU's tools tell them. None is read here; each has a name, so that it can be refused by it.
  */
 #include "disk/format.h"
 

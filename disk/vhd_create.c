@@ -69,8 +69,8 @@ static int create_dynamic(struct file *file, const struct create_plan *plan,
 	}
 	ret = ret ? ret : write_table(file, table_at, table_bytes);
 	/*
-	 * The footer at the end first, its copy in front last: a file that was cut short before has no mark at
-	 * its start.
+	 * The footer at the end first, its copy in front last: a file that was cut short before has
+	 * no mark at its start.
 	 */
 	ret = ret ? ret : file_write(file, &footer, sizeof(footer), table_at + table_bytes);
 	ret = ret ? ret : file_sync(file);

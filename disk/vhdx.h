@@ -313,8 +313,8 @@ int vhdx_begin_data(struct layer *layer);
 int vhdx_flush(struct layer *layer);
 int vhdx_flush_if_full(struct layer *layer);
 /*
- * The data-write GUID that the parent has, and for a merge the one that it will get (else NULL), become
- * the child's linkages.
+ * The data-write GUID that the parent has, and for a merge the one that it will get (else NULL),
+ * become the child's linkages.
  */
 int vhdx_expect_parent(struct layer *child, const struct guid *now, const struct guid *next,
 		       struct disk_error *error);

@@ -24,8 +24,8 @@
 #define BAT_MAX (1ull << 27)    /* entries; 64 TiB in blocks of 1 MiB and the bitmaps' */
 
 /*
- * Entries of a table (2.5): behind those of each chunk's blocks comes one for the chunk's bitmap, also where no bitmap can be; without a
- * parent the table may end with the last block's.
+ * Entries of a table (2.5): behind those of each chunk's blocks comes one for the chunk's bitmap,
+ * also where no bitmap can be; without a parent the table may end with the last block's.
  */
 int vhdx_bat_size(uint64_t size, uint32_t block, uint32_t sector, bool parent, uint64_t *entries)
 {
@@ -92,7 +92,8 @@ static const char *claim_entry(struct layer *layer, uint64_t index, uint64_t ent
 	return NULL;
 }
 
-/* Reports an entry that cannot be used, and removes it if the layer may be written: its part of the disk reads as if it had never been written. */
+/* Reports an entry that cannot be used, and removes it if the layer may be written: its part of the
+ * disk reads as if it had never been written. */
 static int drop_entry(struct layer *layer, uint64_t index, uint64_t entry, const char *wrong,
 		      struct disk_error *error)
 {
@@ -211,7 +212,8 @@ static int check_bitmaps(struct layer *layer, struct disk_error *error)
 	return 0;
 }
 
-/* Headers, log, table and metadata have the space that the headers and the region table name; no block may lie in it. */
+/* Headers, log, table and metadata have the space that the headers and the region table name; no
+ * block may lie in it. */
 static int claim_fixed_places(struct layer *layer, struct disk_error *error)
 {
 	struct vhdx *v = layer->vhdx;
@@ -232,7 +234,8 @@ static int claim_fixed_places(struct layer *layer, struct disk_error *error)
 	return 0;
 }
 
-/* Memory for the table, and for a pointer to each page of the bitmaps, which are read when they are needed. */
+/* Memory for the table, and for a pointer to each page of the bitmaps, which are read when they are
+ * needed. */
 static int size_tables(struct layer *layer, struct disk_error *error)
 {
 	struct vhdx *v = layer->vhdx;
@@ -339,7 +342,8 @@ void vhdx_forget_bat(struct vhdx *v)
 
 /* -- Space -- */
 
-/* By more than is needed, so that it does not come often; but not while freed space waits for the flush after which it is used again. */
+/* By more than is needed, so that it does not come often; but not while freed space waits for the
+ * flush after which it is used again. */
 static int grow_file(struct layer *layer, uint64_t length)
 {
 	struct vhdx *v = layer->vhdx;
@@ -352,7 +356,8 @@ static int grow_file(struct layer *layer, uint64_t length)
 }
 
 /*
- * The place may hold anything: a session that was cut off may have left part of a megabyte behind the end that the tables know.
+ * The place may hold anything: a session that was cut off may have left part of a megabyte behind
+ * the end that the tables know.
  */
 static int clear_place(struct layer *layer, uint64_t offset, uint64_t length)
 {

@@ -85,7 +85,8 @@ static int write_metadata(struct file *file, const struct create_plan *plan,
 static int write_fixed_bat(struct file *file, const struct disk_create *how, uint64_t first,
 			   uint64_t blocks)
 {
-	/* Behind each chunk's blocks is the entry of its bitmap, which a disk without parent leaves empty. */
+	/* Behind each chunk's blocks is the entry of its bitmap, which a disk without parent leaves
+	 * empty. */
 	uint64_t ratio = (uint64_t)VHDX_CHUNK_SECTORS * how->sector_size / how->block_size;
 	uint64_t block, count = blocks + (blocks - 1) / ratio;
 	uint64_t *bat = calloc(count, 8);
@@ -142,7 +143,8 @@ int vhdx_create(struct file *file, const struct create_plan *plan, struct disk_e
 	bat_length = round_up(entries * 8, DISK_MIB);
 	ret = file_truncate(file, BAT_OFFSET + bat_length);
 	if (!ret && how->type == DISK_FIXED) {
-		/* A fixed disk has all its blocks in order from the start, and never changes its table. */
+		/* A fixed disk has all its blocks in order from the start, and never changes its
+		 * table. */
 		ret = file_allocate(file, 0, BAT_OFFSET + bat_length + blocks * how->block_size);
 		ret = ret ? ret : write_fixed_bat(file, how, BAT_OFFSET + bat_length, blocks);
 	}

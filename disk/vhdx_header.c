@@ -79,7 +79,8 @@ int vhdx_read_headers(struct layer *layer, struct disk_error *error)
 	bool valid[2];
 	unsigned i;
 
-	/* One may be half written, which is what the other is there for; a file that ends before it has none. */
+	/* One may be half written, which is what the other is there for; a file that ends before it
+	 * has none. */
 	for (i = 0; i < 2; i++) {
 		int ret =
 			file_read(&layer->file, &headers[i], sizeof(headers[i]), header_offset[i]);
@@ -95,7 +96,8 @@ int vhdx_read_headers(struct layer *layer, struct disk_error *error)
 				 "%s: damaged: both VHDX headers are unreadable; restore a copy",
 				 layer->file.path);
 	}
-	/* The same number in both means the same content; else nobody can say which is the younger. */
+	/* The same number in both means the same content; else nobody can say which is the
+	 * younger. */
 	if (valid[0] && valid[1] && headers[0].sequence == headers[1].sequence &&
 	    memcmp(&headers[0], &headers[1], sizeof(headers[0]))) {
 		return error_set(error, -EUCLEAN,
@@ -187,7 +189,8 @@ static int take_regions(struct layer *layer, const struct vhdx_regions *table,
 		} else if (!memcmp(&region->guid, &vhdx_metadata_region, sizeof(region->guid))) {
 			v->metadata_offset = region->offset;
 			v->metadata_length = region->length;
-			/* What is not required may be ignored, but it keeps its place: nothing is put over it. */
+			/* What is not required may be ignored, but it keeps its place: nothing is
+			 * put over it. */
 		} else if (region->required & 1) {
 			return error_set(error, -EOPNOTSUPP,
 					 "%s: needs a feature of VHDX that is not known here",

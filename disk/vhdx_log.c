@@ -25,7 +25,8 @@
 
 /* -- The overlay -- */
 
-/* Takes `data`, NULL for zeros. Pieces are kept in the order of the log, so that a later one wins in overlay_patch(). */
+/* Takes `data`, NULL for zeros. Pieces are kept in the order of the log, so that a later one wins
+ * in overlay_patch(). */
 int vhdx_overlay_add(struct vhdx *v, uint64_t offset, uint64_t length, uint8_t *data)
 {
 	if (v->overlay_count == v->overlay_capacity) {
@@ -79,7 +80,8 @@ static void overlay_patch(const struct vhdx *v, uint8_t *buffer, size_t length, 
 	}
 }
 
-/* How tables are read while a log is pending: the file itself may be read-only, and replay must not be needed to open it. */
+/* How tables are read while a log is pending: the file itself may be read-only, and replay must not
+ * be needed to open it. */
 int vhdx_read_table(struct layer *layer, void *buffer, size_t length, uint64_t offset)
 {
 	struct vhdx *v = layer->vhdx;
@@ -101,7 +103,8 @@ int vhdx_read_table(struct layer *layer, void *buffer, size_t length, uint64_t o
 
 /* -- Writing -- */
 
-/* Replay (2.3.3), into the file itself or into a copy. It may be cut off and begin again: each piece is written whole. */
+/* Replay (2.3.3), into the file itself or into a copy. It may be cut off and begin again: each
+ * piece is written whole. */
 int vhdx_copy_log(struct layer *layer, struct file *to)
 {
 	struct vhdx *v = layer->vhdx;
@@ -121,9 +124,10 @@ int vhdx_copy_log(struct layer *layer, struct file *to)
 }
 
 /*
- * An entry of these pages (2.3.1): header and descriptors in the first sector, then a data sector for each page. The first 8 and the last 4
- * bytes of a page are in its descriptor, where the data sector has its signature and sequence number. The tail is the entry itself (invariant
- * 6): all before it is in place already.
+ * An entry of these pages (2.3.1): header and descriptors in the first sector, then a data sector
+ * for each page. The first 8 and the last 4 bytes of a page are in its descriptor, where the data
+ * sector has its signature and sequence number. The tail is the entry itself (invariant 6): all
+ * before it is in place already.
  */
 static uint32_t build_entry(struct layer *layer, const struct staged_page *pages, unsigned count,
 			    uint64_t durable_size)
@@ -207,7 +211,8 @@ static int resize_stage(struct vhdx *v, size_t room)
 	return 0;
 }
 
-/* A flush stages all that is dirty at one moment, which may be more than an entry takes; it is committed in several then. */
+/* A flush stages all that is dirty at one moment, which may be more than an entry takes; it is
+ * committed in several then. */
 int vhdx_stage_reserve(struct layer *layer, size_t count)
 {
 	struct vhdx *v = layer->vhdx;
@@ -217,8 +222,9 @@ int vhdx_stage_reserve(struct layer *layer, size_t count)
 }
 
 /*
- * An entry is only valid under the GUID that the header names (2.3.2), so the first one, which is empty, is written before the header names
- * the new GUID: whatever the log area held until then means nothing any more.
+ * An entry is only valid under the GUID that the header names (2.3.2), so the first one, which is
+ * empty, is written before the header names the new GUID: whatever the log area held until then
+ * means nothing any more.
  */
 int vhdx_log_begin(struct layer *layer)
 {
@@ -269,7 +275,8 @@ struct staged_page *vhdx_stage(struct layer *layer, uint64_t file_offset)
 	return page;
 }
 
-/* Changes of less than a page, for metadata: the page is staged with what it holds, once. -ENOSPC: more pages than one entry takes. */
+/* Changes of less than a page, for metadata: the page is staged with what it holds, once. -ENOSPC:
+ * more pages than one entry takes. */
 int vhdx_stage_bytes(struct layer *layer, uint64_t offset, const void *data, size_t length)
 {
 	struct vhdx *v = layer->vhdx;
@@ -317,7 +324,8 @@ static int commit_entry(struct layer *layer, const struct staged_page *pages, un
 	return ret;
 }
 
-/* Under flush_lock. After a failure it is not known what the file has, so the layer serves nothing more (layer_fail()). */
+/* Under flush_lock. After a failure it is not known what the file has, so the layer serves nothing
+ * more (layer_fail()). */
 int vhdx_log_commit(struct layer *layer)
 {
 	struct vhdx *v = layer->vhdx;

@@ -1,6 +1,6 @@
 /*
- * A program's list of the system calls that it needs in its sandbox, and what the kernel takes of it. Beside sandbox.h, since not all programs
- * that load a filter have the library that makes one.
+ * A program's list of the system calls that it needs in its sandbox, and what the kernel takes of
+ * it. Beside sandbox.h, since not all programs that load a filter have the library that makes one.
  */
 #ifndef HOSTED_FILTER_H
 #define HOSTED_FILTER_H
@@ -18,8 +18,9 @@ struct filter_rule {
 };
 
 /*
- * A system call that is not in `calls`, and has no rule for its arguments, ends the process. Such rules are those that `by_argument` adds (0 or
- * a negative errno; NULL: none), and for all programs memory that is never both to fill and to run, and signals to one's own threads.
+ * A system call that is not in `calls`, and has no rule for its arguments, ends the process. Such
+ * rules are those that `by_argument` adds (0 or a negative errno; NULL: none), and for all programs
+ * memory that is never both to fill and to run, and signals to one's own threads.
  */
 struct filter_list {
 	const int *calls;

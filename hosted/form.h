@@ -1,9 +1,10 @@
 /*
- * JSON from outside into a struct, by a table with one row for each member that an object may have. Whatever is not in the table, or not
- * as its row says, is refused by the member's path, with its value and a remedy. Used by control sockets and by the worker's configuration.
+ * JSON from outside into a struct, by a table with one row for each member that an object may have.
+ * Whatever is not in the table, or not as its row says, is refused by the member's path, with its
+ * value and a remedy. Used by control sockets and by the worker's configuration.
  *
- * Rows are read in their order, so a `read` may use what rows before it have set.
- * Texts are the JSON value's own memory and live as long as it does.
+ * Rows are read in their order, so a `read` may use what rows before it have set. Texts are the
+ * JSON value's own memory and live as long as it does.
  */
 #ifndef HOSTED_FORM_H
 #define HOSTED_FORM_H
@@ -53,7 +54,8 @@ struct form_member {
 
 /* Parses a text that has one value and nothing behind it. NULL: why is in form->error. */
 json_t *form_parse(struct form *form, const char *text, size_t length);
-/* False: why is in form->error, and some members may be set. Those that are absent are left alone. */
+/* False: why is in form->error, and some members may be set. Those that are absent are left
+ * alone. */
 bool form_read(struct form *form, const json_t *value, const struct form_member *members,
 	       size_t count, void *into) MUST_CHECK;
 

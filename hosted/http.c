@@ -75,7 +75,8 @@ static _Noreturn void run_ssh(int fd, const char *where)
 	_exit(127);
 }
 
-/* A socket to the service there, through ssh(1) and `vm proxy`; or -errno. It ends with the connection. */
+/* A socket to the service there, through ssh(1) and `vm proxy`; or -errno. It ends with the
+ * connection. */
 static int connect_by_ssh(const char *where)
 {
 	int pair[2];
@@ -102,8 +103,8 @@ static int connect_by_ssh(const char *where)
 }
 
 /*
- * libcurl wants a path, so a process listens at one in a folder of our own, and joins each that connects with an ssh of its own. It ends with us, and takes the
- * folder away.
+ * libcurl wants a path, so a process listens at one in a folder of our own, and joins each that
+ * connects with an ssh of its own. It ends with us, and takes the folder away.
  */
 struct by_ssh {
 	char folder[32], path[48];

@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-/* Adds a piece to a list of *count entries, joined with the last one if it follows it. False: it would be more than `max`. */
+/* Adds a piece to a list of *count entries, joined with the last one if it follows it. False: it
+ * would be more than `max`. */
 static inline bool iov_add(struct iovec *iov, unsigned int max, unsigned int *count, void *at,
 			   uint32_t bytes)
 {

@@ -1,6 +1,7 @@
 /*
- * See owner.h. The locks are of one open file (F_OFD_SETLK), as those of disks: they are gone with a process that is killed, and file systems that
- * are shared between hosts have them. That of the record is held for a read and a write; that of a byte behind it as long as a target lives.
+ * See owner.h. The locks are of one open file (F_OFD_SETLK), as those of disks: they are gone with
+ * a process that is killed, and file systems that are shared between hosts have them. That of the
+ * record is held for a read and a write; that of a byte behind it as long as a target lives.
  */
 #include "hosted/owner.h"
 
@@ -184,7 +185,8 @@ static int read_any(int fd, struct record *record)
 	return read_record(fd, record) != 0 || record->owner > OWNER_TARGET ? -EINVAL : 0;
 }
 
-/* These bits are added to what has ended; `take`: nobody's is the source's then. Neither: nothing is written. */
+/* These bits are added to what has ended; `take`: nobody's is the source's then. Neither: nothing
+ * is written. */
 static int look_at(int fd, uint8_t ended, bool take, struct record *record)
 {
 	int ret = lock_record(fd);

@@ -1,6 +1,7 @@
 /*
- * Whose a machine is that moves (docs/design/migrate.md): one record in a regular file that both sides have open. The source begins it;
- * who puts its name in first has the machine, for good, and whoever comes second learns who was. Any thread.
+ * Whose a machine is that moves (docs/design/migrate.md): one record in a regular file that both
+ * sides have open. The source begins it; who puts its name in first has the machine, for good, and
+ * whoever comes second learns who was. Any thread.
  */
 #ifndef HOSTED_OWNER_H
 #define HOSTED_OWNER_H
@@ -14,13 +15,15 @@
 
 enum owner { OWNER_NOBODY, OWNER_SOURCE, OWNER_TARGET };
 
-/* The source: a new record, nobody's. -EINVAL: the file has something else in it; -ESTALE: it was closed; -errno. */
+/* The source: a new record, nobody's. -EINVAL: the file has something else in it; -ESTALE: it was
+ * closed; -errno. */
 int owner_begin(int fd, const uint8_t token[OWNER_TOKEN_BYTES]) MUST_CHECK;
 /* Is it the record of this migration? 0; -ESTALE: it is another one, or none; -errno. */
 int owner_check(int fd, const uint8_t token[OWNER_TOKEN_BYTES]) MUST_CHECK;
 /*
- * 0, and whose it is now, durably: `me`, if nobody's name was there. -ESTALE: the record is another one by now. On any other error it is not known
- * whether the name was put in; to ask again is right.
+ * 0, and whose it is now, durably: `me`, if nobody's name was there. -ESTALE: the record is another
+ * one by now. On any other error it is not known whether the name was put in; to ask again is
+ * right.
  */
 int owner_ask(int fd, const uint8_t token[OWNER_TOKEN_BYTES], enum owner me,
 	      enum owner *whose) MUST_CHECK;
@@ -31,7 +34,8 @@ int owner_attend(int fd) MUST_CHECK;
 bool owner_is_attended(int fd);
 
 /*
- * For those who manage the two, and do not know the token. A file that was never begun is nobody's. -EINVAL: it has something else in it; -errno.
+ * For those who manage the two, and do not know the token. A file that was never begun is nobody's.
+ * -EINVAL: it has something else in it; -errno.
  */
 int owner_look(int fd, enum owner *whose) MUST_CHECK;
 /* The source's: nobody else may put his name in any more; whose it is then. */

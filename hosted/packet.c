@@ -31,7 +31,8 @@ int packet_receive(int socket, int flags, struct packet *packet)
 {
 	union rights rights;
 	struct iovec part = {.iov_base = packet->bytes, .iov_len = packet->size};
-	/* CMSG_LEN, not CMSG_SPACE: the padding of the latter has room for one more than there may be. */
+	/* CMSG_LEN, not CMSG_SPACE: the padding of the latter has room for one more than there may
+	 * be. */
 	struct msghdr message = {.msg_iov = &part,
 				 .msg_iovlen = 1,
 				 .msg_control = &rights,

@@ -14,7 +14,8 @@
 #define PACKET_FDS_MAX 253u /* the kernel hands over no more at once (SCM_MAX_FD) */
 
 struct packet {
-	/* In: room for the bytes, and for at most PACKET_FDS_MAX descriptors; the kernel closes what is beyond that. */
+	/* In: room for the bytes, and for at most PACKET_FDS_MAX descriptors; the kernel closes
+	 * what is beyond that. */
 	void *bytes;
 	size_t size;
 	int *fds;
@@ -27,15 +28,16 @@ struct packet {
 };
 
 /*
- * Receives a packet; `flags` of recvmsg(). The descriptors, close-on-exec, are the caller's, also with an empty packet: packet_close()
- * closes those that are still in `fds`. -errno: nothing was received, and fd_count is 0.
+ * Receives a packet; `flags` of recvmsg(). The descriptors, close-on-exec, are the caller's, also
+ * with an empty packet: packet_close() closes those that are still in `fds`. -errno: nothing was
+ * received, and fd_count is 0.
  */
 int packet_receive(int socket, int flags, struct packet *packet) MUST_CHECK;
 void packet_close(struct packet *packet);
 
 /*
- * Sends all of it or nothing; `flags` of sendmsg(), there is never a SIGPIPE. The descriptors stay the caller's, at most PACKET_FDS_MAX.
- * -errno.
+ * Sends all of it or nothing; `flags` of sendmsg(), there is never a SIGPIPE. The descriptors stay
+ * the caller's, at most PACKET_FDS_MAX. -errno.
  */
 int packet_send(int socket, int flags, const void *bytes, size_t length, const int *fds,
 		unsigned int fd_count) MUST_CHECK;

@@ -1,6 +1,6 @@
 /*
- * This host's PCI devices as Linux shows them (/sys/bus/pci), and their way to user space (VFIO: /dev/vfio). "Address" is as in sysfs,
- * "0000:00:05.0".
+ * This host's PCI devices as Linux shows them (/sys/bus/pci), and their way to user space (VFIO:
+ * /dev/vfio). "Address" is as in sysfs, "0000:00:05.0".
  */
 #ifndef HOSTED_PCI_H
 #define HOSTED_PCI_H
@@ -34,13 +34,15 @@ int pci_each(void (*each)(void *user, const struct pci_device *device), void *us
 /* Has somebody it, or another of its IOMMU group, from vfio-pci? */
 bool pci_is_open(const struct pci_device *device);
 /*
- * From its driver to vfio-pci, so that a guest can have it, or back to its own driver. Takes as long as the drivers do. -errno, and `why` says what
- * hinders and what to do: -ENODEV there is none, -ENOTSUP it cannot be a guest's, -EBUSY a guest has it.
+ * From its driver to vfio-pci, so that a guest can have it, or back to its own driver. Takes as
+ * long as the drivers do. -errno, and `why` says what hinders and what to do: -ENODEV there is
+ * none, -ENOTSUP it cannot be a guest's, -EBUSY a guest has it.
  */
 int pci_give(const char *address, bool to_guests, char *why, size_t why_bytes) MUST_CHECK;
 /*
- * What its container and its group are reached by; *group -1: somebody has that group open already, perhaps the machine that is to have this
- * device too. -errno, and `why` says what hinders and what to do: it has another driver, or another device of its group has.
+ * What its container and its group are reached by; *group -1: somebody has that group open already,
+ * perhaps the machine that is to have this device too. -errno, and `why` says what hinders and what
+ * to do: it has another driver, or another device of its group has.
  */
 int pci_open(const char *address, int *container, int *group, char *why,
 	     size_t why_bytes) MUST_CHECK;

@@ -1,8 +1,9 @@
 /*
  * What a program tells its user: a line on standard error, in one piece. Any thread.
  *
- * hosted/say.c is enough where that line is the program's own; a worker shares it with its guest, and has worker/say.c instead. Either has
- * check_failed() as well, which says what failed and ends the program.
+ * hosted/say.c is enough where that line is the program's own; a worker shares it with its guest,
+ * and has worker/say.c instead. Either has check_failed() as well, which says what failed and ends
+ * the program.
  */
 #ifndef HOSTED_SAY_H
 #define HOSTED_SAY_H

@@ -7,8 +7,9 @@
 #include "lib/check.h"
 
 /*
- * The program beside this one, or as a shell finds it, with these descriptors as 3 and 4, and no others but the standard error; both stay the caller's.
- * `words` are its arguments, of which NULL is the last. 0, or an error number.
+ * The program beside this one, or as a shell finds it, with these descriptors as 3 and 4, and no
+ * others but the standard error; both stay the caller's. `words` are its arguments, of which NULL
+ * is the last. 0, or an error number.
  */
 int show_start(const char *program, char *const words[], int three, int four,
 	       pid_t *child) MUST_CHECK;

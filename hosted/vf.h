@@ -1,6 +1,6 @@
 /*
- * Virtual functions of network cards (SR-IOV), as Linux has them: which card's one is, and how the card's driver sets it (rtnetlink, IFLA_VFINFO_LIST),
- * which needs CAP_NET_ADMIN.
+ * Virtual functions of network cards (SR-IOV), as Linux has them: which card's one is, and how the
+ * card's driver sets it (rtnetlink, IFLA_VFINFO_LIST), which needs CAP_NET_ADMIN.
  */
 #ifndef HOSTED_VF_H
 #define HOSTED_VF_H
@@ -26,7 +26,8 @@ struct vf_settings {
 
 /* -errno, and `why` says what hinders: it is none, or its card has no interface. */
 int vf_find(const char *address, struct vf *vf, char *why, size_t why_bytes) MUST_CHECK;
-/* The first function that is free of the card that has this interface: without a driver, or vfio-pci's, whose it then is. -ENOENT: none is. */
+/* The first function that is free of the card that has this interface: without a driver, or
+ * vfio-pci's, whose it then is. -ENOENT: none is. */
 int vf_take(int card, char address[PCI_ADDRESS], char *why, size_t why_bytes) MUST_CHECK;
 int vf_set(const struct vf *vf, const struct vf_settings *settings, char *why,
 	   size_t why_bytes) MUST_CHECK;

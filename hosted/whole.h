@@ -1,6 +1,6 @@
 /*
- * Bytes through a descriptor that may take or give a part of them at a time. All of them: 0, or a negative errno, -EPIPE at its end; nobody
- * knows how many it were then.
+ * Bytes through a descriptor that may take or give a part of them at a time. All of them: 0, or a
+ * negative errno, -EPIPE at its end; nobody knows how many it were then.
  */
 #ifndef HOSTED_WHOLE_H
 #define HOSTED_WHOLE_H

@@ -1,6 +1,7 @@
 /*
- * The layout of Hyper-V's storage files, format 4.0, as Microsoft describes it (FORMAT.md of hvs_file in openvmm). Little-endian,
- * nothing is padded. Checksums are CRC-32 (ISO 3309) with their own field taken as zero.
+ * The layout of Hyper-V's storage files, format 4.0, as Microsoft describes it (FORMAT.md of
+ * hvs_file in openvmm). Little-endian, nothing is padded. Checksums are CRC-32 (ISO 3309) with
+ * their own field taken as zero.
  *
  *   0      header         twice; a valid one with the higher sequence counts
  *   4096   header
@@ -108,7 +109,8 @@ struct hvs_log {
 #define HVS_LOG_SIGNATURE   0x01110003u
 #define HVS_LOG_ENTRY_BYTES 28u
 
-/* What stands before a packed page: the number of bytes that it has become, 4096 if it is as it was, or one of these. */
+/* What stands before a packed page: the number of bytes that it has become, 4096 if it is as it
+ * was, or one of these. */
 enum hvs_page_mark {
 	HVS_PAGE_SIZED = 0xfffffffcu,   /* u32 bytes of the result, u32 bytes of it packed */
 	HVS_PAGE_REPEATS = 0xfffffffdu, /* u64 value, u32 pages */

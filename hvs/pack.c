@@ -1,7 +1,8 @@
 /*
- * Blocks of memory, packed and unpacked. Plain LZ77 is [MS-XCA] 2.3 (packing) and 2.4: 32 flags come before what they tell of, the highest bit
- * first. 0 is a literal byte; 1 a match, 13 bits of its distance less 1 and 3 of its length less 3. A longer length goes on in
- * half a byte, which two matches share, then a byte, then two. Flags behind the end are ones.
+ * Blocks of memory, packed and unpacked. Plain LZ77 is [MS-XCA] 2.3 (packing) and 2.4: 32 flags
+ * come before what they tell of, the highest bit first. 0 is a literal byte; 1 a match, 13 bits of
+ * its distance less 1 and 3 of its length less 3. A longer length goes on in half a byte, which two
+ * matches share, then a byte, then two. Flags behind the end are ones.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -130,7 +131,8 @@ static uint32_t match_length(const uint8_t *a, const uint8_t *b, const uint8_t *
 	return (uint32_t)(b - from);
 }
 
-/* Bytes that the page has become, 0 if it does not get smaller. The latest place of three equal bytes is the only one looked at. */
+/* Bytes that the page has become, 0 if it does not get smaller. The latest place of three equal
+ * bytes is the only one looked at. */
 static uint32_t compress(const uint8_t *page, uint8_t *to)
 {
 	struct lz_output out = {.at = to + 4, .end = to + HVS_PAGE_BYTES - 1, .flags_at = to};

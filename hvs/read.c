@@ -1,6 +1,7 @@
 /*
- * Reading: all tables are read and checked when a file is opened, and the keys sorted by parent and name; a path is found by one binary search
- * a name. What memory that takes is bounded by the file's own size. Keys that do not hang at the root are found by nobody.
+ * Reading: all tables are read and checked when a file is opened, and the keys sorted by parent and
+ * name; a path is found by one binary search a name. What memory that takes is bounded by the
+ * file's own size. Keys that do not hang at the root are found by nobody.
  */
 #include <errno.h>
 #include <stdbool.h>

@@ -1,6 +1,7 @@
 /*
- * Writing: objects go into the file as they come; the keys wait in memory and go behind them at the end, then what tells where all
- * is. A node is written before its children, since they name its place.
+ * Writing: objects go into the file as they come; the keys wait in memory and go behind them at the
+ * end, then what tells where all is. A node is written before its children, since they name its
+ * place.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -179,7 +180,8 @@ static bool new_table(struct hvs_writer *writer)
 	return true;
 }
 
-/* Its place is in *table and *offset then. False: there is no room, and the writer has the error. */
+/* Its place is in *table and *offset then. False: there is no room, and the writer has the
+ * error. */
 static bool add_key(struct hvs_writer *writer, uint32_t parent, struct hvs_key key,
 		    const char *name, const void *value, uint32_t value_bytes, uint16_t *table,
 		    uint32_t *offset)
@@ -332,7 +334,8 @@ static void settle_nodes(struct hvs_writer *writer)
 	}
 }
 
-/* Tables of `objects`, the first where readers look for it, each with the next one's place at its end. */
+/* Tables of `objects`, the first where readers look for it, each with the next one's place at its
+ * end. */
 static void write_objects(struct hvs_writer *writer)
 {
 	uint32_t per_table = OBJECTS_PER_TABLE - 1, done = 0, i, here;

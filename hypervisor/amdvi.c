@@ -40,13 +40,15 @@
 #define CONTROL_PASS_RESPONSES (1ull << 9)
 #define CONTROL_ISOCHRONOUS    (1ull << 11)
 
-/* Device table entries, 2.2.2: four words. System management messages are not changed; no device translates by itself. */
+/* Device table entries, 2.2.2: four words. System management messages are not changed; no device
+ * translates by itself. */
 #define DEVICE_VALID                                                                               \
 	3ull /* the entry, and its page table; without levels and rights nothing is reached */
 #define DEVICE_LEVELS(n)  ((uint64_t)(n) << 9)
 #define DEVICE_RIGHTS     (3ull << 61)
 #define DEVICE_MANAGEMENT (1ull << 40)
-/* Their third word: of interrupts. A setting of the firmware's table has the bits of what passes in the same order. */
+/* Their third word: of interrupts. A setting of the firmware's table has the bits of what passes in
+ * the same order. */
 #define INTERRUPTS_VALID        1ull
 #define INTERRUPTS_LENGTH(log2) ((uint64_t)(log2) << 1)
 #define INTERRUPTS_SETTING(s)   (((uint64_t)(s)&7) << 56 | (uint64_t)((s) >> 6) << 62)

@@ -65,7 +65,8 @@ void console_panic(const char *format, ...)
 	va_end(arguments);
 }
 
-/* A guest may cause these without end, and a character costs as much as a hundred exits: some lines a second, then none. */
+/* A guest may cause these without end, and a character costs as much as a hundred exits: some lines
+ * a second, then none. */
 void plat_log(const char *format, ...)
 {
 	static uint64_t second, lines;

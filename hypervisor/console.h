@@ -1,6 +1,6 @@
 /*
- * The hypervisor's console: a polled 16550 on the port that the loader found. For the boot and for faults; the root owns the
- * device, and the two may mix their text.
+ * The hypervisor's console: a polled 16550 on the port that the loader found. For the boot and for
+ * faults; the root owns the device, and the two may mix their text.
  */
 #ifndef HYPERVISOR_CONSOLE_H
 #define HYPERVISOR_CONSOLE_H

@@ -1,11 +1,13 @@
 /*
- * Flushes that other LPs have to take part in: how to know that none of them uses a translation that is gone.
+ * Flushes that other LPs have to take part in: how to know that none of them uses a translation
+ * that is gone.
  *
- * An LP sets lp->guest on its way into the guest and looks then at its VP's events and at the generation of the map; it clears
- * lp->guest and counts lp->exits up on its way out, before it takes a lock. Who changes something does so first and looks at
- * lp->guest then. So an LP that is not in the guest at that moment sees the change before it enters, and one that is, has seen it
- * when it has left once. All that must leave are told first and waited for then: it takes as long as the slowest of them.
- * tests/model/flush.pml is this as a model.
+ * An LP sets lp->guest on its way into the guest and looks then at its VP's events and at the
+ * generation of the map; it clears lp->guest and counts lp->exits up on its way out, before it
+ * takes a lock. Who changes something does so first and looks at lp->guest then. So an LP that is
+ * not in the guest at that moment sees the change before it enters, and one that is, has seen it
+ * when it has left once. All that must leave are told first and waited for then: it takes as long
+ * as the slowest of them. tests/model/flush.pml is this as a model.
  */
 #include "hypervisor/arch/x86/apic.h"
 #include "hypervisor/arch/x86/cpu.h"
@@ -67,8 +69,8 @@ void plat_tlb_flush(struct vp *vp)
 }
 
 /*
- * It was told when the event was posted, and has taken the event when it has left the guest; perhaps it is back already. A VP that
- * has gone from the LP has left, too.
+ * It was told when the event was posted, and has taken the event when it has left the guest;
+ * perhaps it is back already. A VP that has gone from the LP has left, too.
  */
 void plat_tlb_sync(struct vp *vp)
 {

@@ -1,6 +1,7 @@
 /*
- * The save area of a VP is one page in the standard (not compacted) format of XSAVE, or of FXSAVE on processors without it; so
- * features whose area would not fit in a page are not offered to guests.
+ * The save area of a VP is one page in the standard (not compacted) format of XSAVE, or of FXSAVE
+ * on processors without it; so features whose area would not fit in a page are not offered to
+ * guests.
  */
 #include "hypervisor/fpu.h"
 
@@ -306,7 +307,8 @@ bool fpu_register(struct vcpu *vcpu, uint32_t name, union hv_register_value *val
 	return true;
 }
 
-/* The two formats hold the same components; the compacted one has only those of xcomp_bv, one behind the other. */
+/* The two formats hold the same components; the compacted one has only those of xcomp_bv, one
+ * behind the other. */
 static uint32_t compacted_offset(uint64_t features, unsigned int wanted)
 {
 	uint32_t offset = XSAVE_AREA;

@@ -1,6 +1,7 @@
 /*
- * Floating-point, vector and debug registers, and the few MSRs, that neither VMRUN nor VM entry switches. The hypervisor
- * uses none of them, so they stay the current VP's and are switched only from one VP to another.
+ * Floating-point, vector and debug registers, and the few MSRs, that neither VMRUN nor VM entry
+ * switches. The hypervisor uses none of them, so they stay the current VP's and are switched only
+ * from one VP to another.
  */
 #ifndef HYPERVISOR_FPU_H
 #define HYPERVISOR_FPU_H
@@ -19,9 +20,10 @@ void fpu_begin(struct lp *lp);      /* this LP's root VP is the first */
 /* Of two VPs of which one is the LP's root; after vendor_save() of the first. */
 void fpu_switch(struct lp *lp, struct vcpu *from, struct vcpu *to);
 /*
- * DR0 to DR3 are the root's while a child runs that does not use them: a child's accesses are intercepted until there is one, and again
- * once it has left its LP with no breakpoint enabled. The first: the loaded VP has met such an intercept. The second: a debug register of
- * the VP, loaded or not, is written by its name.
+ * DR0 to DR3 are the root's while a child runs that does not use them: a child's accesses are
+ * intercepted until there is one, and again once it has left its LP with no breakpoint enabled. The
+ * first: the loaded VP has met such an intercept. The second: a debug register of the VP, loaded or
+ * not, is written by its name.
  */
 void fpu_debug_accessed(struct vcpu *vcpu);
 void fpu_debug_written(struct vcpu *vcpu);

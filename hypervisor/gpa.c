@@ -283,11 +283,13 @@ static uint32_t state_change(uint64_t *entry, uint32_t clear, uint32_t set)
 }
 
 /*
- * Whether the page was written is known of a page alone if it has a leaf of its own. So a bit that is cleared splits a large page
- * even when it is clear: what is written from now on is to be seen page by page.
+ * Whether the page was written is known of a page alone if it has a leaf of its own. So a bit that
+ * is cleared splits a large page even when it is clear: what is written from now on is to be seen
+ * page by page.
  *
- * Until the flush an LP may write without setting a bit that was cleared here. Whoever asked has the answer "dirty" for that
- * page, and gets it after the flush, so what was written until then is there to be read. tests/model/dirty.pml is this as a model.
+ * Until the flush an LP may write without setting a bit that was cleared here. Whoever asked has
+ * the answer "dirty" for that page, and gets it after the flush, so what was written until then is
+ * there to be read. tests/model/dirty.pml is this as a model.
  */
 static hv_status_t access_state(struct gpa_map *map, uint64_t gpn,
 				union hv_gpa_page_access_state_flags flags, uint8_t *state)

@@ -23,7 +23,8 @@
 struct partition;
 struct overlay;
 
-/* By GPN. The root has several for each VP of each child; the page of its struct gpa_map has room for these. */
+/* By GPN. The root has several for each VP of each child; the page of its struct gpa_map has room
+ * for these. */
 #define GPA_OVERLAY_LISTS 256
 
 /* All fields: memory lock, if they say nothing else. */

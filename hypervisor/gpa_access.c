@@ -152,9 +152,10 @@ uint64_t gpa_generation(const struct partition *p)
 }
 
 /*
- * Code in a large page that must not be executable as one: the page is split. When the pool has no table for that, those that were
- * split before are joined again, so a guest that executes everywhere takes no more than its pool. As long as that goes on nothing
- * has changed, and the guest fetches again.
+ * Code in a large page that must not be executable as one: the page is split. When the pool has no
+ * table for that, those that were split before are joined again, so a guest that executes
+ * everywhere takes no more than its pool. As long as that goes on nothing has changed, and the
+ * guest fetches again.
  */
 static enum gpa_fault split_for_code(struct gpa_map *map, uint64_t gpn)
 {
@@ -171,8 +172,8 @@ static enum gpa_fault split_for_code(struct gpa_map *map, uint64_t gpn)
 }
 
 /*
- * The first write of a leaf that is watched. Others with the lock shared may set A and D at the same time, no
- * more.
+ * The first write of a leaf that is watched. Others with the lock shared may set A and D at the
+ * same time, no more.
  */
 static void end_watch(uint64_t *entry, unsigned int level)
 {
@@ -185,8 +186,8 @@ static void end_watch(uint64_t *entry, unsigned int level)
 }
 
 /*
- * Changes at most the state of a leaf. *change: the table has to be changed first, with the lock held
- * alone.
+ * Changes at most the state of a leaf. *change: the table has to be changed first, with the lock
+ * held alone.
  */
 static enum gpa_fault look(const struct gpa_map *map, uint64_t gpn, uint32_t access, bool *change)
 {

@@ -3,8 +3,8 @@
  *
  * The leaf of an overlaid GPN has PTE_OVERLAY. Each overlay is a record in one of the map's lists,
  * which the GPN chooses, the newest first, so that the first one of a GPN is what the guest sees;
- * the last one of it keeps the entry that all of them hide. Who changes the GPN meanwhile changes that hidden entry
- * (gpa_overlay_below).
+ * the last one of it keeps the entry that all of them hide. Who changes the GPN meanwhile changes
+ * that hidden entry (gpa_overlay_below).
  */
 #include "hypervisor/gpa_table.h"
 #include "hypervisor/home.h"

@@ -229,8 +229,8 @@ void gpa_merge(struct gpa_map *map, uint64_t gpn, struct gpa_walk *walk)
 }
 
 /*
- * The 2 MiB leaf whose parts the table has; 0 if it is none. It counts as accessed and dirty: the processor may set that in the
- * table until the flush.
+ * The 2 MiB leaf whose parts the table has; 0 if it is none. It counts as accessed and dirty: the
+ * processor may set that in the table until the flush.
  */
 static uint64_t whole_of(const uint64_t *table)
 {

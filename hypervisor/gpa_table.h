@@ -44,8 +44,8 @@ void gpa_prune(struct gpa_map *map, struct gpa_walk *walk);
 /* The root's: tables on the way whose leaves could be one large leaf again are replaced by it. */
 void gpa_merge(struct gpa_map *map, uint64_t gpn, struct gpa_walk *walk);
 /*
- * Tables whose leaves are the parts of one large piece of code are replaced by large leaves. Each call looks at a bounded part of the
- * map, from where the last one ended.
+ * Tables whose leaves are the parts of one large piece of code are replaced by large leaves. Each
+ * call looks at a bounded part of the map, from where the last one ended.
  */
 enum gpa_join {
 	GPA_JOINED,       /* some were; it has flushed */

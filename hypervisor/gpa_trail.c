@@ -34,7 +34,8 @@ bool gpa_trail_end(struct partition *p, struct gpa_trail *trail, gpa_t gpa, void
 	return at != NULL;
 }
 
-/* While the lock is held no translation is removed, so none of these pages can be given to another owner. */
+/* While the lock is held no translation is removed, so none of these pages can be given to another
+ * owner. */
 bool gpa_trail_follow(const struct gpa_trail *trail, uint32_t offset, uint8_t to[GPA_TRAIL_BYTES])
 {
 	bool same = false;

@@ -1,6 +1,7 @@
 /*
- * A trail: what a walk of a guest's page tables read on its way, and the page it came to. Whoever wants to go the same way again
- * follows the trail: it ends at the same page as long as each word still has the value that it had.
+ * A trail: what a walk of a guest's page tables read on its way, and the page it came to. Whoever
+ * wants to go the same way again follows the trail: it ends at the same page as long as each word
+ * still has the value that it had.
  */
 #ifndef HYPERVISOR_GPA_TRAIL_H
 #define HYPERVISOR_GPA_TRAIL_H

@@ -81,7 +81,8 @@ static void handle_msr_write(struct vcpu *vcpu, const struct intercept *intercep
 		       msr_write(vcpu->vp, (uint32_t)vcpu->gpr[GPR_RCX], vcpu_edx_eax(vcpu)));
 }
 
-/* 32-bit callers pass EDX:EAX, EBX:ECX and EDI:ESI (TLFS, Hypercall Interface: register mapping). */
+/* 32-bit callers pass EDX:EAX, EBX:ECX and EDI:ESI (TLFS, Hypercall Interface: register
+ * mapping). */
 static void hypercall_get(struct vcpu *vcpu, struct hypercall_regs *regs, bool wide)
 {
 	const uint64_t *gpr = vcpu->gpr;
@@ -145,7 +146,8 @@ static void handle_hypercall(struct vcpu *vcpu, const struct intercept *intercep
 	}
 }
 
-/* The APIC page of a VP in xAPIC mode: 32-bit accesses by the few instructions that guests use for it. */
+/* The APIC page of a VP in xAPIC mode: 32-bit accesses by the few instructions that guests use for
+ * it. */
 static bool at_local_apic(const struct vcpu *vcpu, uint64_t gpa)
 {
 	uint64_t base = vcpu->vp->lapic.base;

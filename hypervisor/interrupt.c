@@ -1,7 +1,8 @@
 /*
- * The machine's interrupts: the hypervisor's own two vectors, and the rest, which is the root's. A device's interrupt goes to
- * the root VP of the LP at which it arrived, with the vector that the root programmed; an edge is over at once, a level keeps
- * the APIC's in-service bit until the root's own EOI, so that the device's pin is not sampled before.
+ * The machine's interrupts: the hypervisor's own two vectors, and the rest, which is the root's. A
+ * device's interrupt goes to the root VP of the LP at which it arrived, with the vector that the
+ * root programmed; an edge is over at once, a level keeps the APIC's in-service bit until the
+ * root's own EOI, so that the device's pin is not sampled before.
  */
 #include "hypervisor/arch/x86/apic.h"
 #include "hypervisor/arch/x86/cpu.h"
@@ -59,8 +60,8 @@ void interrupt_taken(uint32_t vector)
 }
 
 /*
- * EOIs of the machine go to the topmost vector in service, whichever the root meant: one that is below waits until those
- * above it are done.
+ * EOIs of the machine go to the topmost vector in service, whichever the root meant: one that is
+ * below waits until those above it are done.
  */
 void plat_apic_eoi(struct vp *vp, uint8_t vector)
 {
@@ -77,7 +78,8 @@ void plat_apic_eoi(struct vp *vp, uint8_t vector)
 	}
 }
 
-/* The pin of the old interrupt controller is the machine's as long as the root wants it as such; all else stays masked. */
+/* The pin of the old interrupt controller is the machine's as long as the root wants it as such;
+ * all else stays masked. */
 void plat_apic_lint(struct vp *vp, unsigned int pin, uint32_t lvt)
 {
 	const uint32_t mode = lvt & 0x700, masked = lvt & 0x10000;

@@ -1,8 +1,10 @@
 /*
- * The units of the IOMMU: found, judged, started, flushed, and asked for faults. See iommu.h. Either all of a machine's units are used
- * or none: a device behind one that is not would go past the others.
+ * The units of the IOMMU: found, judged, started, flushed, and asked for faults. See iommu.h.
+ * Either all of a machine's units are used or none: a device behind one that is not would go past
+ * the others.
  *
- * Faults are looked for when an LP's timer fires, not by an interrupt: so a device that is refused without end costs nothing.
+ * Faults are looked for when an LP's timer fires, not by an interrupt: so a device that is refused
+ * without end costs nothing.
  */
 #include "hypervisor/iommu.h"
 
@@ -57,7 +59,8 @@ void iommu_find(const struct handoff *handoff)
 
 /* ---- boot ---- */
 
-/* The domain ends with memory; what devices have below 4 GiB is in it, and what the firmware reserved. */
+/* The domain ends with memory; what devices have below 4 GiB is in it, and what the firmware
+ * reserved. */
 static uint64_t domain_end(void)
 {
 	uint64_t end = 4 * GIB >> PAGE_SHIFT, first, pages;
@@ -121,7 +124,8 @@ static const char *find_units(void)
 	return wrong;
 }
 
-/* What the firmware's devices use must not be where the loader has put the hypervisor: they will be refused there. */
+/* What the firmware's devices use must not be where the loader has put the hypervisor: they will be
+ * refused there. */
 static void check_regions(void)
 {
 	for (uint32_t i = 0; i < facts.region_count; i++) {
@@ -136,7 +140,8 @@ static void check_regions(void)
 	}
 }
 
-/* VT-d: empty tables of interrupts, if all units can have them. False: devices raise what they like. */
+/* VT-d: empty tables of interrupts, if all units can have them. False: devices raise what they
+ * like. */
 static bool make_tables(void)
 {
 	const uint64_t pages = (uint64_t)unit_count * VTD_INTERRUPTS_PAGES;
@@ -188,7 +193,8 @@ void iommu_boot(const struct handoff *handoff)
 	seen = facts.kind == IOMMU_VTD && make_tables();
 }
 
-/* What becomes of a device's interrupts: as its table has it, or those of the root's devices, which are its firmware's. */
+/* What becomes of a device's interrupts: as its table has it, or those of the root's devices, which
+ * are its firmware's. */
 static uint64_t interrupts_of(uint16_t device, const struct interrupt_table *table)
 {
 	uint8_t setting = 0;
@@ -247,8 +253,8 @@ static uint8_t change_byte(uint32_t offset, uint8_t keep, uint8_t set)
 }
 
 /*
- * The root finds the firmware's table again, and by it the units, as the views have them. It is not asked to translate, which it could
- * not; what the sum loses by that it gets back.
+ * The root finds the firmware's table again, and by it the units, as the views have them. It is not
+ * asked to translate, which it could not; what the sum loses by that it gets back.
  */
 static void show_table(void)
 {
@@ -397,7 +403,8 @@ bool iommu_apic_id(uint32_t vp_index, uint8_t *apic_id)
 	return true;
 }
 
-/* Context tables of one bus in which all devices are in the root's domain again, at most one a unit. */
+/* Context tables of one bus in which all devices are in the root's domain again, at most one a
+ * unit. */
 static void share_contexts(uint8_t bus)
 {
 	for (uint32_t i = 0; i < unit_count; i++) {
@@ -445,7 +452,8 @@ static void set_device(uint16_t device, uint16_t number, uint64_t *top,
 	}
 }
 
-/* A device is in one domain, in none, in the other: no unit sees parts of two entries, and remembers a page of one under the other's number. */
+/* A device is in one domain, in none, in the other: no unit sees parts of two entries, and
+ * remembers a page of one under the other's number. */
 bool iommu_units_attach(uint16_t device, uint16_t from, uint16_t to, uint64_t *top,
 			const struct interrupt_table *interrupts)
 {

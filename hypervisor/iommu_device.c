@@ -1,8 +1,10 @@
 /*
- * See iommu_device.h. A page of RAM that is mapped in a device domain is counted as one that is mapped in a child is, so it cannot be
- * deposited. What is taken out is counted down, and tables that have become empty are freed, when the units have forgotten them.
+ * See iommu_device.h. A page of RAM that is mapped in a device domain is counted as one that is
+ * mapped in a child is, so it cannot be deposited. What is taken out is counted down, and tables
+ * that have become empty are freed, when the units have forgotten them.
  *
- * The first table and that of the lowest addresses are there as long as the domain: units of 3 levels begin with the latter.
+ * The first table and that of the lowest addresses are there as long as the domain: units of 3
+ * levels begin with the latter.
  */
 #include "hypervisor/iommu_device.h"
 
@@ -93,7 +95,8 @@ static bool is_empty(const uint64_t *table)
 	return true;
 }
 
-/* Takes tables on the way to this page that lead nowhere out, from the last up; not those that stay. */
+/* Takes tables on the way to this page that lead nowhere out, from the last up; not those that
+ * stay. */
 static void prune(const struct device_domain *domain, uint64_t page)
 {
 	uint64_t *entries[IOMMU_LEVELS];
@@ -138,7 +141,8 @@ static uint64_t *table_alloc(void)
 	return table;
 }
 
-/* The entry of this level, with the tables on the way to it. OBJECT_IN_USE: something is mapped there. */
+/* The entry of this level, with the tables on the way to it. OBJECT_IN_USE: something is mapped
+ * there. */
 static hv_status_t entry_make(const struct device_domain *domain, uint64_t page, unsigned int level,
 			      uint64_t **out)
 {
@@ -206,7 +210,8 @@ hv_status_t plat_device_domain_create(uint32_t id)
 	return status;
 }
 
-/* From one domain to another; NULL: the root's. A device has a table of interrupts as long as it is in one that is not the root's. */
+/* From one domain to another; NULL: the root's. A device has a table of interrupts as long as it is
+ * in one that is not the root's. */
 static hv_status_t move(uint16_t device, struct device_domain *from, struct device_domain *to)
 {
 	struct interrupt_table *interrupts = NULL;
@@ -265,7 +270,8 @@ hv_status_t plat_device_attach(uint16_t device, uint32_t id)
 
 /* ---- maps ---- */
 
-/* The root has it, and may give it: its RAM, which counts one more mapping then, or a device's registers. */
+/* The root has it, and may give it: its RAM, which counts one more mapping then, or a device's
+ * registers. */
 static hv_status_t claim(uint64_t spn, uint64_t pages)
 {
 	if (spn & (pages - 1) || spn >> (plat_info.physical_address_bits - PAGE_SHIFT) ||
@@ -333,7 +339,8 @@ static bool is_full(void)
 	return leaving.gone_count == GONE_MAX || leaving.large_count == LARGE_MAX;
 }
 
-/* Takes out what begins at `page`; how many pages have been dealt with, 0: a part of a large one, which stays. */
+/* Takes out what begins at `page`; how many pages have been dealt with, 0: a part of a large one,
+ * which stays. */
 static uint64_t take(const struct device_domain *domain, uint64_t page, uint64_t end)
 {
 	uint64_t *entries[IOMMU_LEVELS];
@@ -354,7 +361,8 @@ static uint64_t take(const struct device_domain *domain, uint64_t page, uint64_t
 	return pages;
 }
 
-/* Where it stops: at the end, when enough has left, or at a large page of which not all is to go. */
+/* Where it stops: at the end, when enough has left, or at a large page of which not all is to
+ * go. */
 static uint64_t unmap(const struct device_domain *domain, uint64_t page, uint64_t end)
 {
 	uint64_t at = page, taken = 1;
@@ -388,7 +396,8 @@ hv_status_t plat_device_unmap(uint32_t id, uint64_t page, uint32_t count, uint32
 	return *done ? HV_STATUS_SUCCESS : HV_STATUS_INVALID_PARAMETER;
 }
 
-/* The first page that is mapped. False: none is. No table is empty but perhaps that of the lowest addresses. */
+/* The first page that is mapped. False: none is. No table is empty but perhaps that of the lowest
+ * addresses. */
 static bool first_page(const struct device_domain *domain, uint64_t *page)
 {
 	const uint64_t *table = domain->top;

@@ -1,7 +1,7 @@
 /*
- * Device domains: address spaces of devices of the root beside its own, in which a device reaches what was mapped for it, and no more.
- * plat_device_*() of tlfs/plat.h is their interface, docs/design/iommu.md has the invariants; here is what a test looks into. Memory
- * lock.
+ * Device domains: address spaces of devices of the root beside its own, in which a device reaches
+ * what was mapped for it, and no more. plat_device_*() of tlfs/plat.h is their interface,
+ * docs/design/iommu.md has the invariants; here is what a test looks into. Memory lock.
  */
 #ifndef HYPERVISOR_IOMMU_DEVICE_H
 #define HYPERVISOR_IOMMU_DEVICE_H

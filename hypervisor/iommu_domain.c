@@ -1,5 +1,6 @@
 /*
- * See iommu_domain.h. Tables that were split for deposits become leaves again when the last page is back, as in the root's own map.
+ * See iommu_domain.h. Tables that were split for deposits become leaves again when the last page is
+ * back, as in the root's own map.
  */
 #include "hypervisor/iommu_domain.h"
 
@@ -27,7 +28,8 @@ static uint64_t *table_alloc(const struct iommu_domain *domain, uint64_t first, 
 	return table;
 }
 
-/* The entry of this level; tables on the way are made, leaves split. NULL: the pool is empty, nothing is lost. */
+/* The entry of this level; tables on the way are made, leaves split. NULL: the pool is empty,
+ * nothing is lost. */
 static uint64_t *entry_make(struct iommu_domain *domain, uint64_t spn, unsigned int level)
 {
 	uint64_t *table = domain->top;

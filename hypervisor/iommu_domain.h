@@ -1,9 +1,10 @@
 /*
- * The root's domain: the page table by which the IOMMU's units translate the addresses of all devices. Identity, with the largest
- * leaves that hold nothing of the hypervisor's. docs/design/iommu.md has the invariants.
+ * The root's domain: the page table by which the IOMMU's units translate the addresses of all
+ * devices. Identity, with the largest leaves that hold nothing of the hypervisor's.
+ * docs/design/iommu.md has the invariants.
  *
- * Four levels of 512 entries in both formats. Level 0 has leaves of 4 KiB, level 1 of 2 MiB, level 2 of 1 GiB. All functions need the
- * memory lock, alone.
+ * Four levels of 512 entries in both formats. Level 0 has leaves of 4 KiB, level 1 of 2 MiB, level
+ * 2 of 1 GiB. All functions need the memory lock, alone.
  */
 #ifndef HYPERVISOR_IOMMU_DOMAIN_H
 #define HYPERVISOR_IOMMU_DOMAIN_H
@@ -38,16 +39,20 @@ extern struct iommu_domain iommu_domain;
 
 /* Fills the domain, of which everything but `top` is set. False: the pool is empty. */
 bool iommu_domain_build(struct iommu_domain *domain) MUST_CHECK;
-/* The entries on the way to a page, from the top's on; the level of the last of them, which leads to no table. */
+/* The entries on the way to a page, from the top's on; the level of the last of them, which leads
+ * to no table. */
 unsigned int iommu_walk(uint64_t *top, uint64_t page, uint64_t *entries[IOMMU_LEVELS]);
 
 /*
- * iommu.c, or a test. A domain has a number, by which units tell what they remember; `top` is a first table of 4 levels.
+ * iommu.c, or a test. A domain has a number, by which units tell what they remember; `top` is a
+ * first table of 4 levels.
  *
- * iommu_units_flush(): no unit uses a translation of this domain that is gone when it returns. iommu_units_attach(): a device is in the
- * domain `to`, in `from` no more, and no unit remembers it there, nor interrupts but those of its table (NULL: it raises what the root's
- * devices may); false: the pool is empty, and nothing has changed. iommu_units_forget_interrupts(): the device raises what is in its
- * table now. iommu_apic_id(): of the machine's APIC on which this VP of the root is; false: there is none, or units cannot name it.
+ * iommu_units_flush(): no unit uses a translation of this domain that is gone when it returns.
+ * iommu_units_attach(): a device is in the domain `to`, in `from` no more, and no unit remembers it
+ * there, nor interrupts but those of its table (NULL: it raises what the root's devices may);
+ * false: the pool is empty, and nothing has changed. iommu_units_forget_interrupts(): the device
+ * raises what is in its table now. iommu_apic_id(): of the machine's APIC on which this VP of the
+ * root is; false: there is none, or units cannot name it.
  */
 void iommu_units_flush(uint16_t number);
 bool iommu_units_attach(uint16_t device, uint16_t from, uint16_t to, uint64_t *top,

@@ -1,6 +1,7 @@
 /*
- * Entries of the page tables by which units translate, in the format of the machine's kind of unit: a leaf, or the way to a table. Four
- * levels of 512 entries; level 0 has leaves of 4 KiB, level 1 of 2 MiB, level 2 of 1 GiB. An entry that is 0 leads nowhere.
+ * Entries of the page tables by which units translate, in the format of the machine's kind of unit:
+ * a leaf, or the way to a table. Four levels of 512 entries; level 0 has leaves of 4 KiB, level 1
+ * of 2 MiB, level 2 of 1 GiB. An entry that is 0 leads nowhere.
  */
 #ifndef HYPERVISOR_IOMMU_ENTRY_H
 #define HYPERVISOR_IOMMU_ENTRY_H
@@ -22,7 +23,8 @@
 #define VTD_READ  (1ull << 0)
 #define VTD_WRITE (1ull << 1)
 #define VTD_LARGE (1ull << 7)
-/* AMD's: 2.2.3 of its specification. An entry says the level of the table that it leads to, 0: none. */
+/* AMD's: 2.2.3 of its specification. An entry says the level of the table that it leads to, 0:
+ * none. */
 #define AMDVI_READ  (IOMMU_PRESENT | 1ull << 61)
 #define AMDVI_WRITE (1ull << 62)
 #define AMDVI_NEXT  9

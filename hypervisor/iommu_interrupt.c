@@ -1,6 +1,6 @@
 /*
- * See iommu_interrupt.h. An entry is one word of the table, written at once: no unit sees a part of it. What changes is in force when
- * the call returns.
+ * See iommu_interrupt.h. An entry is one word of the table, written at once: no unit sees a part of
+ * it. What changes is in force when the call returns.
  */
 #include "hypervisor/iommu_interrupt.h"
 

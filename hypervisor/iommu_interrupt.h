@@ -1,7 +1,8 @@
 /*
- * Interrupts of devices that are in domains of their own: each of them has a table, and raises what is in it, by numbers that it was
- * told (a message's data). plat_device_interrupt_*() of tlfs/plat.h are their interface, docs/design/iommu.md has the invariants. Memory
- * lock. Where units do not remap (iommu_domain.remaps) there are no tables.
+ * Interrupts of devices that are in domains of their own: each of them has a table, and raises what
+ * is in it, by numbers that it was told (a message's data). plat_device_interrupt_*() of
+ * tlfs/plat.h are their interface, docs/design/iommu.md has the invariants. Memory lock. Where
+ * units do not remap (iommu_domain.remaps) there are no tables.
  */
 #ifndef HYPERVISOR_IOMMU_INTERRUPT_H
 #define HYPERVISOR_IOMMU_INTERRUPT_H
@@ -23,7 +24,8 @@ struct interrupt_table {
 
 /* NULL: it has none. */
 struct interrupt_table *iommu_interrupt_table(uint16_t device);
-/* An empty one for a device without; NULL: the pool is empty. Freed when no unit knows of it any more. */
+/* An empty one for a device without; NULL: the pool is empty. Freed when no unit knows of it any
+ * more. */
 struct interrupt_table *iommu_interrupt_table_make(uint16_t device) MUST_CHECK;
 void iommu_interrupt_table_free(uint16_t device);
 

@@ -1,5 +1,6 @@
 /*
- * See iommu_table.h. Both tables are a header and a list of structures, of which those are read that name a unit or a region.
+ * See iommu_table.h. Both tables are a header and a list of structures, of which those are read
+ * that name a unit or a region.
  */
 #include "hypervisor/iommu_table.h"
 

@@ -1,6 +1,7 @@
 /*
- * The tables in which firmware describes IOMMUs: DMAR (VT-d specification, chapter 8) and IVRS (AMD I/O Virtualization Technology
- * specification, chapter 5). The loader has changed their signatures to RAMD and SRVI, to hide them from the root.
+ * The tables in which firmware describes IOMMUs: DMAR (VT-d specification, chapter 8) and IVRS (AMD
+ * I/O Virtualization Technology specification, chapter 5). The loader has changed their signatures
+ * to RAMD and SRVI, to hide them from the root.
  */
 #ifndef HYPERVISOR_IOMMU_TABLE_H
 #define HYPERVISOR_IOMMU_TABLE_H
@@ -28,13 +29,15 @@ struct iommu_facts {
 		uint32_t pages; /* at least */
 		uint32_t flags; /* of IVRS */
 	} units[IOMMU_MAX_UNITS];
-	/* What devices use that the firmware set up: reserved memory regions (RMRR), unity mappings (IVMD). The last byte is in it. */
+	/* What devices use that the firmware set up: reserved memory regions (RMRR), unity mappings
+	 * (IVMD). The last byte is in it. */
 	struct iommu_region {
 		uint64_t first, last;
 	} regions[IOMMU_MAX_REGIONS];
 	bool remaps; /* the units can refuse and change interrupts of devices, by the table */
 	bool emulated; /* by QEMU, whose AMD units lose an interrupt that they shall look at and let pass as it is */
-	/* IVRS: devices whose interrupts other than fixed ones the firmware wants to pass, by the bits of a setting (5.2.2.2). */
+	/* IVRS: devices whose interrupts other than fixed ones the firmware wants to pass, by the
+	 * bits of a setting (5.2.2.2). */
 	uint32_t pass_count;
 	struct iommu_pass {
 		uint16_t first, last;

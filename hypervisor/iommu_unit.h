@@ -1,6 +1,6 @@
 /*
- * What iommu.c and the drivers (vtd.c, amdvi.c) share of a unit. Both vendors' units take commands of 16 bytes from a ring in memory,
- * and one of the commands is to write a number.
+ * What iommu.c and the drivers (vtd.c, amdvi.c) share of a unit. Both vendors' units take commands
+ * of 16 bytes from a ring in memory, and one of the commands is to write a number.
  */
 #ifndef HYPERVISOR_IOMMU_UNIT_H
 #define HYPERVISOR_IOMMU_UNIT_H

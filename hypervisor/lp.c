@@ -1,5 +1,6 @@
 /*
- * The logical processors: their blocks, and how the others are started (INIT, SIPI, SIPI; Intel SDM vol. 3, 8.4).
+ * The logical processors: their blocks, and how the others are started (INIT, SIPI, SIPI; Intel SDM
+ * vol. 3, 8.4).
  */
 #include "hypervisor/lp.h"
 

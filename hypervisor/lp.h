@@ -1,6 +1,7 @@
 /*
- * Logical processors: what the hypervisor keeps for each, and the boot of the others. The current one is found from the
- * stack pointer, so that neither GS nor a task register is the hypervisor's and both may hold the guest's while it runs.
+ * Logical processors: what the hypervisor keeps for each, and the boot of the others. The current
+ * one is found from the stack pointer, so that neither GS nor a task register is the hypervisor's
+ * and both may hold the guest's while it runs.
  *
  * Letters: [I] immutable after boot, [L] own LP only, [a] atomic, [T] under timer_lock.
  */
@@ -31,9 +32,9 @@ struct lp {
 	bool machine_check; /* [L] one waits for the root VP */
 
 	/*
-	 * The partition whose guest code may be executing here, NULL in the hypervisor, LP_ASLEEP while it waits for an
-	 * interrupt. Written around each entry; others read it to know whether an IPI is needed and when an old translation is
-	 * out of use.
+	 * The partition whose guest code may be executing here, NULL in the hypervisor, LP_ASLEEP
+	 * while it waits for an interrupt. Written around each entry; others read it to know
+	 * whether an IPI is needed and when an old translation is out of use.
 	 */
 	struct partition *guest; /* [a] */
 	uint32_t exits;          /* [a] counts up whenever guest becomes NULL */
@@ -46,7 +47,8 @@ struct lp {
 	struct timer_node *timers;  /* [T] timer_queue.h */
 	uint64_t hardware_deadline; /* [L] what the APIC timer is set to, HV_NEVER: off */
 
-	/* Level-triggered vectors of the root in the APIC's ISR whose EOI the root has given: ended when they are topmost. */
+	/* Level-triggered vectors of the root in the APIC's ISR whose EOI the root has given: ended
+	 * when they are topmost. */
 	uint32_t eoi_done[8]; /* [L] */
 
 	uint32_t asid_next;       /* [L] next free ASID of this generation; 1 is the root's */
@@ -93,7 +95,8 @@ static inline struct lp *lp_get(uint32_t index)
 	return lps[index];
 }
 
-/* Starts every LP but this one; they come up in lp_main(). Returns when all are online; a silent one stops the machine. */
+/* Starts every LP but this one; they come up in lp_main(). Returns when all are online; a silent
+ * one stops the machine. */
 void lp_start_others(const struct handoff *handoff);
 /* The root VPs exist: the others may run theirs. */
 void lp_release(void);

@@ -57,8 +57,8 @@ static void say_banks(const struct lp *lp)
 }
 
 /*
- * The root's kernel reads the banks; the event makes its VP, and a child in its place, look. An LP on its way into a guest, or to
- * sleep, may have looked already: the interrupt waits for it there.
+ * The root's kernel reads the banks; the event makes its VP, and a child in its place, look. An LP
+ * on its way into a guest, or to sleep, may have looked already: the interrupt waits for it there.
  */
 static void post(struct lp *lp)
 {

@@ -54,8 +54,8 @@ uint64_t memory_boot_left(void);
 void memory_init(struct partition *root);
 
 /*
- * ---- the lock (memory_lock.c); everything below needs it unless it says otherwise. Shared, nothing
- * of what it guards may be changed but accessed and dirty bits. Not recursive. ----
+ * ---- the lock (memory_lock.c); everything below needs it unless it says otherwise. Shared,
+ * nothing of what it guards may be changed but accessed and dirty bits. Not recursive. ----
  */
 
 void memory_lock(void);
@@ -74,9 +74,11 @@ enum memory_extent {
 };
 enum memory_extent memory_extent(uint64_t spn, uint64_t pages);
 
-/* No lock. Some of these pages are the hypervisor's since the boot: its memory, or registers that are withheld from all partitions. */
+/* No lock. Some of these pages are the hypervisor's since the boot: its memory, or registers that
+ * are withheld from all partitions. */
 bool memory_hidden(uint64_t spn, uint64_t pages);
-/* Boot, before memory_init(): registers of a device that is the hypervisor's. False: there are too many. */
+/* Boot, before memory_init(): registers of a device that is the hypervisor's. False: there are too
+ * many. */
 bool memory_withhold(uint64_t spn, uint64_t pages) MUST_CHECK;
 
 /* No lock. The i-th range of RAM at boot; false: there are not as many. */

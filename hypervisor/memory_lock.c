@@ -1,10 +1,11 @@
 /*
- * The memory lock: copies from and to guests' memory, which every call makes, hold it shared and write nothing that another LP
- * reads; who changes a table of pages holds it alone.
+ * The memory lock: copies from and to guests' memory, which every call makes, hold it shared and
+ * write nothing that another LP reads; who changes a table of pages holds it alone.
  *
- * An LP that wants it shared says so in its own line, then looks whether somebody wants it alone; that one says so first and looks
- * at all LPs' lines then. So one of the two sees the other, and the shared one gives way: it comes by `queue` in turn with those
- * that want it alone, so that neither kind starves the other. tests/model/memory_lock.pml is this as a model.
+ * An LP that wants it shared says so in its own line, then looks whether somebody wants it alone;
+ * that one says so first and looks at all LPs' lines then. So one of the two sees the other, and
+ * the shared one gives way: it comes by `queue` in turn with those that want it alone, so that
+ * neither kind starves the other. tests/model/memory_lock.pml is this as a model.
  */
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/gpa.h"

@@ -48,7 +48,8 @@ void message_header(struct vcpu *vcpu, uint8_t length, uint8_t access,
 	header->rflags = rflags;
 }
 
-/* What a port intercept has for strings alone is behind this; most have zeros there, and so had the one before. */
+/* What a port intercept has for strings alone is behind this; most have zeros there, and so had the
+ * one before. */
 #define IO_STRINGS offsetof(struct hv_x64_io_port_intercept_message, instruction_bytes)
 
 void message_io(struct vcpu *vcpu, const struct intercept *intercept)

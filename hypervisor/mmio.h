@@ -1,5 +1,6 @@
 /*
- * Registers of a device, in a page of paging_map_device(). Functions of their own, so that a test can supply a device (mmio.c).
+ * Registers of a device, in a page of paging_map_device(). Functions of their own, so that a test
+ * can supply a device (mmio.c).
  */
 #ifndef HYPERVISOR_MMIO_H
 #define HYPERVISOR_MMIO_H

@@ -1,6 +1,7 @@
 /*
- * The root drives the machine, but the processor's modes are the hypervisor's. What it writes elsewhere is dropped without a fault,
- * as kernels expect it of MTRRs, clocks, power and performance registers in a virtual machine; docs/security.md says so.
+ * The root drives the machine, but the processor's modes are the hypervisor's. What it writes
+ * elsewhere is dropped without a fault, as kernels expect it of MTRRs, clocks, power and
+ * performance registers in a virtual machine; docs/security.md says so.
  */
 #include "hypervisor/msr_root.h"
 
@@ -11,7 +12,8 @@
 #define MSR_MCG_CAP        0x179
 #define MSR_LS_CFG         0xc0011020
 #define ALL                UINT64_MAX
-/* What needs a vector of the physical APIC, which is the hypervisor's: the root polls the banks instead. */
+/* What needs a vector of the physical APIC, which is the hypervisor's: the root polls the banks
+ * instead. */
 #define MCG_CAP_HIDDEN                                                                             \
 	(1ull << 10 | 1ull << 27) /* corrected errors' interrupt, local machine checks */
 
@@ -33,7 +35,8 @@ static const struct row rows[] = {
 };
 /* clang-format on */
 
-/* Speculative store bypass, on processors whose SPEC_CTRL lacks it: where the bit is depends on the family. */
+/* Speculative store bypass, on processors whose SPEC_CTRL lacks it: where the bit is depends on the
+ * family. */
 static uint64_t ls_cfg_bits(void)
 {
 	uint32_t out[4], family;

@@ -1,5 +1,6 @@
 /*
- * MSRs of the machine that the root may write, and which of their bits; all others keep what they have.
+ * MSRs of the machine that the root may write, and which of their bits; all others keep what they
+ * have.
  */
 #ifndef HYPERVISOR_MSR_ROOT_H
 #define HYPERVISOR_MSR_ROOT_H

@@ -1,6 +1,6 @@
 /*
- * tlfs/plat.h on bare metal: VPs, registers, MSRs. Its memory part is gpa*.c and memory.c, timers timer.c, dispatch and kicks run.c,
- * interrupts interrupt.c, XSAVE images fpu.c.
+ * tlfs/plat.h on bare metal: VPs, registers, MSRs. Its memory part is gpa*.c and memory.c, timers
+ * timer.c, dispatch and kicks run.c, interrupts interrupt.c, XSAVE images fpu.c.
  */
 #include "tlfs/plat.h"
 
@@ -295,7 +295,8 @@ hv_status_t plat_register_set(struct vp *vp, uint32_t name, const union hv_regis
 	return vendor_register_set(vcpu, name, value);
 }
 
-/* The hypervisor itself uses no vector register, so the guest's are in the processor all the time. */
+/* The hypervisor itself uses no vector register, so the guest's are in the processor all the
+ * time. */
 void plat_xmm_get(struct vp *vp, uint64_t xmm[PLAT_XMM_WORDS])
 {
 	(void)vp;

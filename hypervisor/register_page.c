@@ -29,7 +29,8 @@ static void take_segments(struct vcpu *vcpu, const struct hv_vp_register_page *p
 	}
 }
 
-/* What the parent's user space wrote is any value: each is one that SetVpRegisters would take as well. */
+/* What the parent's user space wrote is any value: each is one that SetVpRegisters would take as
+ * well. */
 void register_page_take(struct vcpu *vcpu)
 {
 	struct hv_vp_register_page *page = vcpu->vp->register_page;

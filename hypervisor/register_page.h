@@ -1,6 +1,7 @@
 /*
- * The register page of a child VP (TLFS: HV_VP_REGISTER_PAGE): with it the parent reads and writes the registers that it needs for
- * most intercepts without a hypercall. Valid while the VP is not dispatched.
+ * The register page of a child VP (TLFS: HV_VP_REGISTER_PAGE): with it the parent reads and writes
+ * the registers that it needs for most intercepts without a hypercall. Valid while the VP is not
+ * dispatched.
  */
 #ifndef HYPERVISOR_REGISTER_PAGE_H
 #define HYPERVISOR_REGISTER_PAGE_H

@@ -22,7 +22,8 @@ static void carry_out(struct vcpu *vcpu, const struct insn_access *access, uint6
 	*gpr = (*gpr & ~(mask << shift)) | value << shift;
 }
 
-/* What a kernel reaches a device's registers with: a move of a register that is not RSP, within the page. */
+/* What a kernel reaches a device's registers with: a move of a register that is not RSP, within the
+ * page. */
 static bool can_be_done(const struct insn_access *access, uint64_t gpa)
 {
 	return access->operation == INSN_MOVE &&

@@ -1,13 +1,16 @@
 /*
- * The loop of an LP: it runs its root VP, a child VP when the root dispatches one, and handles exits in between.
+ * The loop of an LP: it runs its root VP, a child VP when the root dispatches one, and handles
+ * exits in between.
  *
  *   run_root ── vendor_run(root) ◄─ exit ─► run_exit ── intercept_handle ── DispatchVp ── plat_vp_dispatch
  *                                                                                          │
  *                          vendor_run(child) ◄─ exit ─► run_exit, until the root is wanted ┘
  *
- * A guest never misses a change. Before each entry the LP sets lp->guest, and then checks for events of the VP, events of its root VP
- * and a new generation of the map. Whoever posts an event or changes a map does so first and then reads lp->guest; if that is set, an
- * IPI is sent. An IPI that arrives before the entry stays pending while GIF (on VMX: IF) is clear, and causes an exit immediately.
+ * A guest never misses a change. Before each entry the LP sets lp->guest, and then checks for
+ * events of the VP, events of its root VP and a new generation of the map. Whoever posts an event
+ * or changes a map does so first and then reads lp->guest; if that is set, an IPI is sent. An IPI
+ * that arrives before the entry stays pending while GIF (on VMX: IF) is clear, and causes an exit
+ * immediately.
  */
 #include "hypervisor/run.h"
 
@@ -24,7 +27,8 @@
 #include "hypervisor/speculation.h"
 #include "hypervisor/vcpu.h"
 
-/* Interrupts whose priority only the TPR holds back; then the processor tells when the guest lowers it. */
+/* Interrupts whose priority only the TPR holds back; then the processor tells when the guest lowers
+ * it. */
 static uint8_t tpr_window(const struct vp *vp)
 {
 	int vector = lapic_highest_irr(vp);
@@ -41,7 +45,8 @@ static uint8_t tpr_window(const struct vp *vp)
 	return (uint8_t)(vector >> 4);
 }
 
-/* An exception that the parent raises (HV_REGISTER_PENDING_EVENT0) is the guest's own: it goes first. */
+/* An exception that the parent raises (HV_REGISTER_PENDING_EVENT0) is the guest's own: it goes
+ * first. */
 static bool parent_exception_waits(const struct vp *vp)
 {
 	const union hv_register_value *event = &vp->pending_event0;
@@ -111,8 +116,8 @@ static bool machine_check_waits(const struct vcpu *vcpu)
 }
 
 /*
- * What waits besides the local APIC, in the order in which the processor would take it; true when the one place for an event is
- * taken. What has to wait asks for a window.
+ * What waits besides the local APIC, in the order in which the processor would take it; true when
+ * the one place for an event is taken. What has to wait asks for a window.
  */
 static bool deliver_rare(struct vcpu *vcpu)
 {
@@ -159,8 +164,9 @@ static void deliver_interrupt(struct vcpu *vcpu)
 }
 
 /*
- * The parent wants to hear when an interrupt or NMI could be taken; true: the message was made. An interrupt that comes from the
- * parent is the PIC's, so it can be taken only while LINT0 is the PIC's pin; until then the parent had better not acknowledge it.
+ * The parent wants to hear when an interrupt or NMI could be taken; true: the message was made. An
+ * interrupt that comes from the parent is the PIC's, so it can be taken only while LINT0 is the
+ * PIC's pin; until then the parent had better not acknowledge it.
  */
 static bool notify_deliverable(struct vcpu *vcpu)
 {
@@ -190,7 +196,8 @@ static bool notify_deliverable(struct vcpu *vcpu)
 	return true;
 }
 
-/* vp->rare was set as a hint: events were posted, or registers were written. Is there really something to do? */
+/* vp->rare was set as a hint: events were posted, or registers were written. Is there really
+ * something to do? */
 static bool rare_waits(const struct vp *vp)
 {
 	return vp->pending_interruption || (vp->pending_event0.reg64 & 1) || vp->nmi_pending ||
@@ -212,7 +219,8 @@ static void deliver(struct vcpu *vcpu)
 	}
 }
 
-/* A halted child can still take an interrupt that its parent wants to send: the parent waits for this message before it does. */
+/* A halted child can still take an interrupt that its parent wants to send: the parent waits for
+ * this message before it does. */
 static void notify_halted(struct vcpu *vcpu)
 {
 	struct vp *vp = vcpu->vp;
@@ -244,14 +252,16 @@ static void sleep(struct lp *lp, struct vcpu *root)
 	lp_guest_left(lp);
 }
 
-/* Something was posted that whoever posted it may have thought this LP would still see: for the guest, or for its LP's root. */
+/* Something was posted that whoever posted it may have thought this LP would still see: for the
+ * guest, or for its LP's root. */
 static inline bool events_wait(const struct lp *lp, const struct vcpu *vcpu)
 {
 	return __atomic_load_n(&vcpu->vp->events, __ATOMIC_RELAXED) ||
 	       (vcpu != lp->root && __atomic_load_n(&lp->root->vp->events, __ATOMIC_RELAXED));
 }
 
-/* True: the guest may be entered, and lp->guest says so. False: leave the run loop; only a child does. */
+/* True: the guest may be entered, and lp->guest says so. False: leave the run loop; only a child
+ * does. */
 static bool prepare(struct lp *lp, struct vcpu *vcpu)
 {
 	struct vp *vp = vcpu->vp;
@@ -269,7 +279,8 @@ static bool prepare(struct lp *lp, struct vcpu *vcpu)
 				vp->activity = VP_ACTIVE;
 			}
 		}
-		/* That the root waits for nothing else was seen before the dispatch, and only events change it. */
+		/* That the root waits for nothing else was seen before the dispatch, and only
+		 * events change it. */
 		if (vcpu != lp->root &&
 		    __builtin_expect(__atomic_load_n(&lp->root->vp->events, __ATOMIC_RELAXED), 0)) {
 			return false;
@@ -305,7 +316,8 @@ static bool prepare(struct lp *lp, struct vcpu *vcpu)
 	return true;
 }
 
-/* The common case of prepare(): the intercept was answered and nothing else has changed. Undecided when false. */
+/* The common case of prepare(): the intercept was answered and nothing else has changed. Undecided
+ * when false. */
 static inline bool prepare_quickly(struct lp *lp, struct vcpu *vcpu)
 {
 	struct vp *vp = vcpu->vp;

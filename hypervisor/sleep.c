@@ -1,7 +1,8 @@
 /*
- * A sleep state is entered by SLP_EN in a register (ACPI 6.5, 4.8.3.2.1 and 4.8.3.7), with the state's number, which the firmware
- * chooses, in SLP_TYP. There may be several such registers; of each only one byte matters here. It is at a port as a rule; one in
- * memory takes its page away from the root, whose accesses are done here.
+ * A sleep state is entered by SLP_EN in a register (ACPI 6.5, 4.8.3.2.1 and 4.8.3.7), with the
+ * state's number, which the firmware chooses, in SLP_TYP. There may be several such registers; of
+ * each only one byte matters here. It is at a port as a rule; one in memory takes its page away
+ * from the root, whose accesses are done here.
  */
 #include "hypervisor/sleep.h"
 

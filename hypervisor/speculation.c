@@ -131,7 +131,8 @@ bool speculation_splits(void)
 	return mitigations.used & MITIGATION_SPLIT;
 }
 
-/* An IBRS of the old kind counts from when it is written; the others need a write only where the guest's value is another. */
+/* An IBRS of the old kind counts from when it is written; the others need a write only where the
+ * guest's value is another. */
 static void spec_ctrl_changed(struct vcpu *vcpu)
 {
 	const bool differs = vcpu->spec_ctrl != speculation_spec_ctrl;
@@ -196,7 +197,8 @@ void speculation_child_begins(struct lp *lp, struct vcpu *child, uint32_t flags)
 	lp->branches_of = id;
 }
 
-/* The root's kernel and its programs are flushed for by one command: only who wants neither is spared it. */
+/* The root's kernel and its programs are flushed for by one command: only who wants neither is
+ * spared it. */
 void speculation_child_ends(struct lp *lp, uint32_t flags)
 {
 	const uint32_t spare = HV_DISPATCH_VP_FLAG_SKIP_CALLER_SPEC_FLUSH |

@@ -1,10 +1,11 @@
 /*
- * A VP's deadline is in the queue of the LP that owned the VP when it was set. Beside it an LP has the end of the time slice of
- * the child that it runs.
+ * A VP's deadline is in the queue of the LP that owned the VP when it was set. Beside it an LP has
+ * the end of the time slice of the child that it runs.
  *
- * Lock: lp->timer_lock, taken before [S] and never under it; a VP is in a queue iff vcpu->timer_lp names its LP. An expiry posts
- * its event first and takes the VP out of the queue then, all under the lock: so who finds the VP in no queue, or takes it out,
- * knows that no expiry has still to post.
+ * Lock: lp->timer_lock, taken before [S] and never under it; a VP is in a queue iff vcpu->timer_lp
+ * names its LP. An expiry posts its event first and takes the VP out of the queue then, all under
+ * the lock: so who finds the VP in no queue, or takes it out, knows that no expiry has still to
+ * post.
  */
 #include "hypervisor/timer.h"
 

@@ -1,6 +1,6 @@
 /*
- * Invariants: a node's deadline is not before that of the node above it; the rank of its right side is not above that of its
- * left one, so that the way down by `right` has at most log2(n + 1) nodes.
+ * Invariants: a node's deadline is not before that of the node above it; the rank of its right side
+ * is not above that of its left one, so that the way down by `right` has at most log2(n + 1) nodes.
  */
 #include "hypervisor/timer_queue.h"
 

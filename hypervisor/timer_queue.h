@@ -1,6 +1,6 @@
 /*
- * Deadlines, the earliest on top: a leftist heap of nodes that are part of what waits. To insert or remove one of n takes
- * O(log n) steps, each time, and no memory. The caller has the lock.
+ * Deadlines, the earliest on top: a leftist heap of nodes that are part of what waits. To insert or
+ * remove one of n takes O(log n) steps, each time, and no memory. The caller has the lock.
  */
 #ifndef HYPERVISOR_TIMER_QUEUE_H
 #define HYPERVISOR_TIMER_QUEUE_H

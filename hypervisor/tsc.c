@@ -1,6 +1,7 @@
 /*
- * Two LPs read their counters in turn, under a lock: one that reads less than the other read before it is behind, by that much at
- * least. What is seen that way is what a guest could see. The counter is moved by it and measured again.
+ * Two LPs read their counters in turn, under a lock: one that reads less than the other read before
+ * it is behind, by that much at least. What is seen that way is what a guest could see. The counter
+ * is moved by it and measured again.
  */
 #include "hypervisor/tsc.h"
 
@@ -66,7 +67,8 @@ static void move(int64_t cycles)
 	}
 }
 
-/* Both sides come to the same answer. The boot LP's counter stays, since others were made equal to it already. */
+/* Both sides come to the same answer. The boot LP's counter stays, since others were made equal to
+ * it already. */
 static bool equal_after_moving(bool boot, unsigned int run)
 {
 	const uint64_t *behind = meeting.behind;

@@ -1,6 +1,6 @@
 /*
- * What this home adds to a VP (vp->home): the general registers, the vendor's control block, and the state that is
- * switched by hand when an LP goes from one VP to another.
+ * What this home adds to a VP (vp->home): the general registers, the vendor's control block, and
+ * the state that is switched by hand when an LP goes from one VP to another.
  *
  * All is the owner's ([V] of tlfs/hv.h) unless it says otherwise.
  */
@@ -20,7 +20,8 @@ struct vmcb;
 struct vmx;
 struct vp;
 
-/* In the order of the TLFS register names, so that HV_X64_REGISTER_RAX + n is gpr[n]; RSP is kept by the vendor. */
+/* In the order of the TLFS register names, so that HV_X64_REGISTER_RAX + n is gpr[n]; RSP is kept
+ * by the vendor. */
 enum gpr {
 	GPR_RAX,
 	GPR_RCX,
@@ -35,8 +36,8 @@ enum gpr {
 };
 
 /*
- * Where intercepted instructions were found, so that the next look at the same one needs no walk. A hit is only believed when
- * the bytes are still those of the instruction.
+ * Where intercepted instructions were found, so that the next look at the same one needs no walk. A
+ * hit is only believed when the bytes are still those of the instruction.
  */
 struct seen_instruction {
 	const uint8_t *at; /* in the hypervisor's view */
@@ -47,8 +48,8 @@ struct seen_instruction {
 #define SEEN_INSTRUCTIONS 8
 
 /*
- * How the bytes of instructions in a page of code were reached. All that a walk depends on is here, so that the same way can be
- * gone again without one.
+ * How the bytes of instructions in a page of code were reached. All that a walk depends on is here,
+ * so that the same way can be gone again without one.
  */
 struct code_trail {
 	uint64_t linear; /* the page's address */

@@ -1,6 +1,7 @@
 /*
- * See vtd.h; chapters are the VT-d specification's. In legacy mode: a root table of 256 buses, a context table of 256 functions. One
- * context table, of the root's domain, serves all buses without a device in another.
+ * See vtd.h; chapters are the VT-d specification's. In legacy mode: a root table of 256 buses, a
+ * context table of 256 functions. One context table, of the root's domain, serves all buses without
+ * a device in another.
  */
 #include "hypervisor/vtd.h"
 
@@ -139,7 +140,8 @@ const char *vtd_judge(struct iommu_unit *unit, uint64_t last)
 
 /* ---- commands ---- */
 
-/* The number is written when all commands before have been carried out. At most three are in the queue then. */
+/* The number is written when all commands before have been carried out. At most three are in the
+ * queue then. */
 static void push_wait(struct iommu_unit *unit)
 {
 	iommu_unit_push(unit, WAIT_WRITE | WAIT_NUMBER(++unit->asked),

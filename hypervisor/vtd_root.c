@@ -1,7 +1,8 @@
 /*
- * See vtd_root.h. All that is read of the root's memory is copied once. An entry that may not be is one that is not present, and the
- * console says of the first few which. A command of another kind than those for interrupts has nothing to do; one that does not exist
- * stops the queue, as hardware does it, until the root has cleared the error.
+ * See vtd_root.h. All that is read of the root's memory is copied once. An entry that may not be is
+ * one that is not present, and the console says of the first few which. A command of another kind
+ * than those for interrupts has nothing to do; one that does not exist stops the queue, as hardware
+ * does it, until the root has cleared the error.
  */
 #include "hypervisor/vtd_root.h"
 
@@ -30,8 +31,9 @@
 #define REG_TABLE         0xb8u
 
 /*
- * Version 1.0, without a width of addresses, so there is no translation to be had; entries are remembered that are not present (caching
- * mode). Fault records, of which there is one, and what a driver of translation needs are further on in the page.
+ * Version 1.0, without a width of addresses, so there is no translation to be had; entries are
+ * remembered that are not present (caching mode). Fault records, of which there is one, and what a
+ * driver of translation needs are further on in the page.
  */
 #define VERSION          0x10u
 #define CAP_LOW          (2u | 1u << 7 | 47u << 16 | 0x20u << 24)
@@ -77,7 +79,8 @@ static uint64_t get64(const struct vtd_root *view, uint32_t at)
 
 /* ---- entries ---- */
 
-/* The processor that such an interrupt reaches, the first if several could take it; false: none, or the unit cannot name it. */
+/* The processor that such an interrupt reaches, the first if several could take it; false: none, or
+ * the unit cannot name it. */
 static bool find_apic(const struct vtd_root *view, uint64_t low, uint32_t *apic_id)
 {
 	bool wide = view->table & TABLE_WIDE;
@@ -291,7 +294,8 @@ static void start_queue(struct vtd_root *view)
 	}
 }
 
-/* Remapping is the unit's to do, and messages of the old form never pass beside it, whatever is asked for. */
+/* Remapping is the unit's to do, and messages of the old form never pass beside it, whatever is
+ * asked for. */
 static bool command(struct vtd_root *view, uint32_t value)
 {
 	uint32_t *status = &view->words[REG_STATUS / 4], changed = value ^ *status;

@@ -1,10 +1,11 @@
 /*
- * The units of VT-d as the root sees them, for the remapping of interrupts alone: registers that are not there, a queue and a table in the
- * root's memory. What is in that table is looked at when the root says that it has changed, and what may be comes into a table that a unit
- * uses. docs/design/iommu.md says why; VT-d specification 4.1: 5.1, 6.5.2, 9.10, 11.4.
+ * The units of VT-d as the root sees them, for the remapping of interrupts alone: registers that
+ * are not there, a queue and a table in the root's memory. What is in that table is looked at when
+ * the root says that it has changed, and what may be comes into a table that a unit uses.
+ * docs/design/iommu.md says why; VT-d specification 4.1: 5.1, 6.5.2, 9.10, 11.4.
  *
- * A view has a lock of its own, outside the memory lock. What is written into entries is in force when the root's write of the queue's
- * tail is done.
+ * A view has a lock of its own, outside the memory lock. What is written into entries is in force
+ * when the root's write of the queue's tail is done.
  */
 #ifndef HYPERVISOR_VTD_ROOT_H
 #define HYPERVISOR_VTD_ROOT_H
@@ -32,7 +33,8 @@ struct vtd_root {
 
 /* The unit, whose table is empty, begins to be seen. */
 void vtd_root_start(struct vtd_root *view, struct iommu_unit *unit, struct partition *root);
-/* Registers, by 4 or 8 bytes; what is not there is 0, and does nothing. False: the unit does not answer. */
+/* Registers, by 4 or 8 bytes; what is not there is 0, and does nothing. False: the unit does not
+ * answer. */
 uint64_t vtd_root_read(struct vtd_root *view, uint32_t at, unsigned int size);
 bool vtd_root_write(struct vtd_root *view, uint32_t at, unsigned int size,
 		    uint64_t value) MUST_CHECK;

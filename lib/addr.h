@@ -1,5 +1,6 @@
 /*
- * The three address spaces as three types that do not mix. A page number (GPN, SPN) is an address >> 12 in uint64_t, always named so.
+ * The three address spaces as three types that do not mix. A page number (GPN, SPN) is an address
+ * >> 12 in uint64_t, always named so.
  */
 #ifndef LIB_ADDR_H
 #define LIB_ADDR_H

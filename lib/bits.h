@@ -1,5 +1,6 @@
 /*
- * Bits of words, without the compiler's library and without instructions that not every processor has.
+ * Bits of words, without the compiler's library and without instructions that not every processor
+ * has.
  */
 #ifndef LIB_BITS_H
 #define LIB_BITS_H

@@ -14,7 +14,8 @@ _Noreturn void check_failed(const char *file, int line, const char *what);
 
 #define MUST_CHECK __attribute__((warn_unused_result))
 
-/* For a large constant that is all zeros: it takes no bytes in the program's file, and no memory for what is not looked at. */
+/* For a large constant that is all zeros: it takes no bytes in the program's file, and no memory
+ * for what is not looked at. */
 #define IN_BSS __attribute__((section(".bss.zeros")))
 
 #define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))

@@ -1,5 +1,6 @@
 /*
- * The exceptions of a processor by their vectors (Intel SDM vol. 3, table 6-1; APM vol. 2, table 8-1), for who injects them and for who asks for it.
+ * The exceptions of a processor by their vectors (Intel SDM vol. 3, table 6-1; APM vol. 2, table
+ * 8-1), for who injects them and for who asks for it.
  */
 #ifndef LIB_EXCEPTION_H
 #define LIB_EXCEPTION_H

@@ -1,5 +1,6 @@
 /*
- * Formatting without a C library: %s %c %d %u %x %p with the lengths l, ll, z and a width with or without leading 0.
+ * Formatting without a C library: %s %c %d %u %x %p with the lengths l, ll, z and a width with or
+ * without leading 0.
  */
 #ifndef LIB_PRINT_H
 #define LIB_PRINT_H

@@ -13,9 +13,9 @@
  * the size, then again. What is written must be the same both times.
  *
  * A reader believes nothing. The first fault is kept, with the name of the part it is in; after it
- * numbers read as 0, lists are at their end, and state_ok() is false. Read all of a state, check it, and only
- * then change anything. A part that is newer than its reader, or longer than its version says, is a
- * fault: a state is loaded as a whole or not at all.
+ * numbers read as 0, lists are at their end, and state_ok() is false. Read all of a state, check
+ * it, and only then change anything. A part that is newer than its reader, or longer than its
+ * version says, is a fault: a state is loaded as a whole or not at all.
  *
  * No allocation, no locks.
  */
@@ -44,8 +44,8 @@ struct state_writer state_writer(void *to, size_t size);
 /* True: all of the state is there. */
 bool state_fits(const struct state_writer *writer) MUST_CHECK;
 
-/* A part; what is written until its state_end() is its value. Returns where it begins. `name` has 1 to
- * STATE_NAME_BYTES letters. */
+/* A part; what is written until its state_end() is its value. Returns where it begins. `name` has 1
+ * to STATE_NAME_BYTES letters. */
 size_t state_begin(struct state_writer *writer, const char *name, uint16_t version) MUST_CHECK;
 void state_end(struct state_writer *writer, size_t begin);
 
@@ -58,7 +58,8 @@ void state_put_bytes(struct state_writer *writer, const void *from, size_t size)
 
 /* ---- reading ---- */
 
-/* Why a state is refused. `what` is NULL without a fault, else the end of a sentence about the part. */
+/* Why a state is refused. `what` is NULL without a fault, else the end of a sentence about the
+ * part. */
 struct state_fault {
 	char part[STATE_NAME_BYTES + 1]; /* "" is the state as a whole */
 	const char *what;
@@ -97,7 +98,8 @@ size_t state_left(const struct state_reader *part); /* bytes; 0 after a fault */
 
 /* The part has been read: it is a fault if something is left of it. */
 void state_finish(struct state_reader *part);
-/* What it says cannot be. `what` is a constant, the end of a sentence: "has a VP that the machine has not". */
+/* What it says cannot be. `what` is a constant, the end of a sentence: "has a VP that the machine
+ * has not". */
 void state_refuse(const struct state_reader *part, const char *what);
 bool state_ok(const struct state_reader *reader) MUST_CHECK;
 

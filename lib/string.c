@@ -2,7 +2,8 @@
 
 #include <stdint.h>
 
-/* The string instructions, by words: short, and as fast as anything on processors of the last ten years. */
+/* The string instructions, by words: short, and as fast as anything on processors of the last ten
+ * years. */
 #ifdef __x86_64__
 #define WORDS "q"
 #else

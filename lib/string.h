@@ -1,5 +1,6 @@
 /*
- * The four functions that the compiler calls by itself, and so the only ones of <string.h> that every home has.
+ * The four functions that the compiler calls by itself, and so the only ones of <string.h> that
+ * every home has.
  */
 #ifndef LIB_STRING_H
 #define LIB_STRING_H

@@ -1,6 +1,7 @@
 /*
- * How a call is answered: what the files of this folder that answer calls have in common. A call reads its arguments, asks the service and writes
- * what it returns; after fail() whatever it has written is dropped.
+ * How a call is answered: what the files of this folder that answer calls have in common. A call
+ * reads its arguments, asks the service and writes what it returns; after fail() whatever it has
+ * written is dropped.
  */
 #ifndef LIBVIRT_CALL_H
 #define LIBVIRT_CALL_H

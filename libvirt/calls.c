@@ -1,6 +1,7 @@
 /*
- * What each call of libvirt's remote program becomes (its numbers and the members of its messages: libvirt's remote_protocol.x). What is not in
- * the table is answered by VIR_ERR_NO_SUPPORT, after which clients do without.
+ * What each call of libvirt's remote program becomes (its numbers and the members of its messages:
+ * libvirt's remote_protocol.x). What is not in the table is answered by VIR_ERR_NO_SUPPORT, after
+ * which clients do without.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,7 +14,8 @@
 #define PROGRAM_VERSION 1u
 #define VERSION         9000000u /* of libvirt, that we speak as */
 #define MODEL_CHARS     32
-/* Seconds for a job, before the client is looked after: who hears nothing for half a minute gives us up. */
+/* Seconds for a job, before the client is looked after: who hears nothing for half a minute gives
+ * us up. */
 #define WAIT_SECONDS 1
 
 enum { FROM_REMOTE = 13, LEVEL_ERROR = 2 }; /* virErrorDomain, virErrorLevel */

@@ -1,4 +1,5 @@
-/* Machines made and changed by libvirt's clients: by whole XML, by a device's, and by single numbers. */
+/* Machines made and changed by libvirt's clients: by whole XML, by a device's, and by single
+ * numbers. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -255,8 +256,9 @@ void rename_domain(struct call *call)
 /* ---- Devices ---- */
 
 /*
- * The machine, if it may be changed as the flags say. The worker of one that runs follows its document, whatever the flags say; `waits`: it does
- * so at its next start alone. NULL: the call has failed.
+ * The machine, if it may be changed as the flags say. The worker of one that runs follows its
+ * document, whatever the flags say; `waits`: it does so at its next start alone. NULL: the call has
+ * failed.
  */
 static json_t *fetch_to_change(struct call *call, const char *id, uint32_t flags, bool waits)
 {
@@ -423,7 +425,8 @@ void update_device(struct call *call)
 
 /* ---- Memory and processors ---- */
 
-/* KiB. What it starts with, and where it can have more, the most; as <currentMemory> and <memory> say. */
+/* KiB. What it starts with, and where it can have more, the most; as <currentMemory> and <memory>
+ * say. */
 static void set_memory_by(struct call *call, const char *id, uint64_t kib, uint32_t flags)
 {
 	json_t *machine = is_whole(call) ? fetch_to_change(call, id, flags, flags & MODIFY_MAXIMUM)

@@ -1,6 +1,7 @@
 /*
- * What happens to machines, for a client that wants to know. A thread follows the service's events, which a pipe brings to the session; there they
- * become libvirt's by what was known of the machine before. A service that ends and comes again is followed again, and what was missed is made up
+ * What happens to machines, for a client that wants to know. A thread follows the service's events,
+ * which a pipe brings to the session; there they become libvirt's by what was known of the machine
+ * before. A service that ends and comes again is followed again, and what was missed is made up
  * for.
  */
 #include <poll.h>
@@ -33,7 +34,8 @@ struct subscription {
 	char machine[ID_TEXT];
 };
 
-/* On the pipe. The service's stream has been opened (name ""), has ended ("end"), or has this event; `data` goes with it. */
+/* On the pipe. The service's stream has been opened (name ""), has ended ("end"), or has this
+ * event; `data` goes with it. */
 struct note {
 	char name[16];
 	json_t *data;

@@ -1,8 +1,10 @@
 /*
- * vlibvirtd: libvirt's remote protocol, for its clients, on the management service's API. One process a client, with that client's rights.
+ * vlibvirtd: libvirt's remote protocol, for its clients, on the management service's API. One
+ * process a client, with that client's rights.
  *
- * What a message is made of: XDR (RFC 4506), in a record with a length and a header of six words (libvirt's docs/kbase/internals/rpc.rst).
- * All that comes is hostile: it is decoded from a buffer whose end is known, and what is missing reads as zero and is remembered.
+ * What a message is made of: XDR (RFC 4506), in a record with a length and a header of six words
+ * (libvirt's docs/kbase/internals/rpc.rst). All that comes is hostile: it is decoded from a buffer
+ * whose end is known, and what is missing reads as zero and is remembered.
  */
 #ifndef LIBVIRT_LIBVIRT_H
 #define LIBVIRT_LIBVIRT_H
@@ -68,7 +70,8 @@ struct wire_out {
 uint32_t wire_get(struct wire_in *in);
 /* A text of at most `size` - 1 bytes without a zero. */
 void wire_get_text(struct wire_in *in, char *text, size_t size);
-/* Likewise, which the caller frees. NULL: there is none, or it is longer, or there is no memory; the last two are `bad`. */
+/* Likewise, which the caller frees. NULL: there is none, or it is longer, or there is no memory;
+ * the last two are `bad`. */
 char *wire_get_string(struct wire_in *in, size_t size);
 /* One that may be absent. */
 char *wire_get_optional(struct wire_in *in, size_t size);
@@ -78,7 +81,8 @@ void wire_put(struct wire_out *out, uint32_t value);
 void wire_put_long(struct wire_out *out, uint64_t value);
 void wire_put_text(struct wire_out *out, const char *text);
 void wire_put_bytes(struct wire_out *out, const void *bytes, size_t length);
-/* A record. False: the other side is gone, or says what is none. The bytes are the caller's, behind the header. */
+/* A record. False: the other side is gone, or says what is none. The bytes are the caller's, behind
+ * the header. */
 bool wire_receive(int fd, struct wire_header *header, uint8_t **bytes, size_t *length);
 bool wire_send(int fd, const struct wire_header *header, const struct wire_out *out);
 
@@ -97,13 +101,15 @@ struct session {
 	bool lost;      /* it takes no events any more */
 	uint32_t lps;   /* of the host, 0: not asked for yet */
 	char *store;    /* the folder of the machines' folders; NULL: not asked for yet */
-	/* A console that it looks at: bytes both ways under the head of the call that opened it. -1: none. */
+	/* A console that it looks at: bytes both ways under the head of the call that opened it.
+	 * -1: none. */
 	int console;
 	bool fetches; /* it is no console but a file that is fetched: its end is an empty piece, which the client acknowledges */
 	struct wire_header stream;
 	struct message *waiting; /* calls that came while another one waited, the first first */
 	unsigned int waiting_count;
-	/* The events that it wants; a pipe that brings them, -1: none; and what was known of each machine before, by its id. */
+	/* The events that it wants; a pipe that brings them, -1: none; and what was known of each
+	 * machine before, by its id. */
 	struct subscription *subscriptions;
 	int last_subscription, notes;
 	json_t *known;
@@ -112,7 +118,8 @@ struct session {
 
 /* Until the client is gone; its process is nobody else's. */
 void session_serve(int client, const char *socket, const char *uri, bool read_only);
-/* While a call waits: what has come is taken in, and who asks whether we are there gets an answer. */
+/* While a call waits: what has come is taken in, and who asks whether we are there gets an
+ * answer. */
 void session_attend(struct session *session);
 
 /* ---- events.c ---- */
@@ -138,11 +145,13 @@ static inline const char *text_of(const json_t *object, const char *key)
 /* ---- xml.c ---- */
 
 #define XML_NAMESPACE "urn:verdigris:machine:1"
-/* What a document has that is the service's own affair: no XML says it, and a new definition leaves it as it is. */
+/* What a document has that is the service's own affair: no XML says it, and a new definition leaves
+ * it as it is. */
 #define XML_KEPT "start", "start-delay", "stop", "tags", "users", "transient"
 
 /*
- * A machine as libvirt's domain XML, in whose folder its files are (with a number above 0: as it runs, its ports with names), and what the host can do; freed by the caller, NULL: no memory.
+ * A machine as libvirt's domain XML, in whose folder its files are (with a number above 0: as it
+ * runs, its ports with names), and what the host can do; freed by the caller, NULL: no memory.
  */
 char *xml_domain(const json_t *machine, int id, const char *folder);
 char *xml_capabilities(const json_t *host);
@@ -188,18 +197,21 @@ struct xml_error {
 };
 
 /*
- * The machine that a domain XML describes, as the API has it: a document with its name, and its id if that is given. `store` is the folder of
- * the machines' folders. A device alone is a document with it and nothing else, in a machine's folder. NULL: refused.
+ * The machine that a domain XML describes, as the API has it: a document with its name, and its id
+ * if that is given. `store` is the folder of the machines' folders. A device alone is a document
+ * with it and nothing else, in a machine's folder. NULL: refused.
  */
 json_t *xml_read_domain(const char *text, const char *store, struct xml_error *error);
 json_t *xml_read_device(const char *text, const char *folder, struct xml_error *error);
 
-/* A network (name), a pool (name, path), a snapshot (name, notes, memory), or a volume (name, format, backing, capacity and allocation: bytes). */
+/* A network (name), a pool (name, path), a snapshot (name, notes, memory), or a volume (name,
+ * format, backing, capacity and allocation: bytes). */
 json_t *xml_read_other(const char *text, const char *root, struct xml_error *error);
 
 /*
- * A machine's metadata are elements of others, one a namespace. The one of this namespace, without it, or NULL; and the whole with another one
- * in its place, or (NULL) without it. False: refused. Both texts are the caller's.
+ * A machine's metadata are elements of others, one a namespace. The one of this namespace, without
+ * it, or NULL; and the whole with another one in its place, or (NULL) without it. False: refused.
+ * Both texts are the caller's.
  */
 char *xml_metadata_get(const char *metadata, const char *uri);
 bool xml_metadata_set(const char *metadata, const char *uri, const char *key, const char *element,

@@ -1,6 +1,7 @@
 /*
- * vlibvirtd: listens where libvirt's clients look for "verdigris:///system". Each client is served by a process of its own that has become the
- * user at the other end, so that the management service sees who asks.
+ * vlibvirtd: listens where libvirt's clients look for "verdigris:///system". Each client is served
+ * by a process of its own that has become the user at the other end, so that the management service
+ * sees who asks.
  */
 #include <errno.h>
 #include <fcntl.h>

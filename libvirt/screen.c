@@ -1,6 +1,7 @@
 /*
- * A machine's screen and keyboard, for `virsh screenshot` and `virsh send-key`: a viewer of RFB (RFC 6143) at the service's display, for a moment. The
- * screen is shown as a picture in PPM; keys go by their scan codes (QEMU's extended key event).
+ * A machine's screen and keyboard, for `virsh screenshot` and `virsh send-key`: a viewer of RFB
+ * (RFC 6143) at the service's display, for a moment. The screen is shown as a picture in PPM; keys
+ * go by their scan codes (QEMU's extended key event).
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -61,7 +62,8 @@ static bool skip(const struct screen *screen, uint64_t length)
 	return true;
 }
 
-/* To where a client asks for what it wants: one kind of security, which is none; shared with other viewers. */
+/* To where a client asks for what it wants: one kind of security, which is none; shared with other
+ * viewers. */
 static bool greet(struct screen *screen)
 {
 	static const uint8_t version[] = "RFB 003.008\n", none = 1, shared = 1;
@@ -252,7 +254,8 @@ void take_screenshot(struct call *call)
 
 /* ---- Its keyboard ---- */
 
-/* Linux's numbers of keys are scan codes of the first set up to F10 and a little further; the others by their names there. */
+/* Linux's numbers of keys are scan codes of the first set up to F10 and a little further; the
+ * others by their names there. */
 static unsigned int scan_code(uint32_t linux_code)
 {
 	static const uint8_t others[][2] = {

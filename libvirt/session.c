@@ -1,6 +1,6 @@
 /*
- * A client while it is connected: its calls, one after the other; its console; the events that it wants; its questions whether we are there,
- * which are answered also while a call waits for a job.
+ * A client while it is connected: its calls, one after the other; its console; the events that it
+ * wants; its questions whether we are there, which are answered also while a call waits for a job.
  */
 #include <errno.h>
 #include <poll.h>

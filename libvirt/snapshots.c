@@ -1,5 +1,6 @@
 /*
- * Checkpoints as libvirt's snapshots. A client names one by its name; ours are known by ids, and several may be called the same: those go by their ids.
+ * Checkpoints as libvirt's snapshots. A client names one by its name; ours are known by ids, and
+ * several may be called the same: those go by their ids.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,8 @@ enum {
 	CREATE_DISK_ONLY = 16,
 	CREATE_QUIESCE = 64
 };
-/* virDomainSnapshotListFlags: the first is "roots" of a domain's and "descendants" of a snapshot's */
+/* virDomainSnapshotListFlags: the first is "roots" of a domain's and "descendants" of a
+ * snapshot's */
 enum {
 	LIST_ROOTS = 1,
 	LIST_LEAVES = 4,

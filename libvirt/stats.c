@@ -1,6 +1,6 @@
 /*
- * Numbers: of machines, as the service and their workers tell them, and of the host. What nobody counts is left out, or is refused where it was
- * asked for alone.
+ * Numbers: of machines, as the service and their workers tell them, and of the host. What nobody
+ * counts is left out, or is refused where it was asked for alone.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,8 +78,8 @@ static const json_t *find_disk(struct call *call, const json_t *machine, const c
 }
 
 /*
- * What the worker counts: of its SCSI controller. So of all disks (NULL), or of one that is alone there. NULL: the machine does not run, or the
- * number is not known.
+ * What the worker counts: of its SCSI controller. So of all disks (NULL), or of one that is alone
+ * there. NULL: the machine does not run, or the number is not known.
  */
 static const json_t *counts_of(const json_t *machine, const json_t *disk)
 {
@@ -312,7 +312,8 @@ void get_vcpus(struct call *call)
 	json_decref(machine);
 }
 
-/* Of all processors together (-1); of each alone nobody counts it. Asked for none, it says how many numbers there are. */
+/* Of all processors together (-1); of each alone nobody counts it. Asked for none, it says how many
+ * numbers there are. */
 void get_cpu_stats(struct call *call)
 {
 	struct domain domain;
@@ -530,7 +531,8 @@ static void put_record(struct call *call, const json_t *machine, uint32_t wanted
 	free(params.out.bytes);
 }
 
-/* Of those that are named, or of all that the flags want. One that is deleted meanwhile is left out. */
+/* Of those that are named, or of all that the flags want. One that is deleted meanwhile is left
+ * out. */
 void get_all_stats(struct call *call)
 {
 	uint32_t named = wire_get(call->in), wanted, flags, i;

@@ -1,6 +1,7 @@
 /*
- * Storage pools are folders: "default", the machines' folders, and those that a client names, which are its own as long as it is connected. Their
- * volumes are the files of disks in them, which are made and looked into by the disk library, with the rights of the client.
+ * Storage pools are folders: "default", the machines' folders, and those that a client names, which
+ * are its own as long as it is connected. Their volumes are the files of disks in them, which are
+ * made and looked into by the disk library, with the rights of the client.
  */
 #include <dirent.h>
 #include <errno.h>

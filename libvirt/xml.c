@@ -1,6 +1,7 @@
 /*
- * A machine as libvirt's clients know one (libvirt's docs/formatdomain.rst; docs/design/libvirt.md has the table). What has no element there is
- * in one of our own, <verdigris:machine>, as JSON, so that xml_read.c makes the same document of the XML again.
+ * A machine as libvirt's clients know one (libvirt's docs/formatdomain.rst; docs/design/libvirt.md
+ * has the table). What has no element there is in one of our own, <verdigris:machine>, as JSON, so
+ * that xml_read.c makes the same document of the XML again.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -14,8 +15,8 @@
 #include "libvirt/libvirt.h"
 
 /*
- * Names and paths may have whatever XML gives a meaning. Control characters but tabs and line ends have no place in it at all, nor have the two
- * last of the first 65,536 characters.
+ * Names and paths may have whatever XML gives a meaning. Control characters but tabs and line ends
+ * have no place in it at all, nor have the two last of the first 65,536 characters.
  */
 static void put(FILE *file, const char *text)
 {
@@ -432,7 +433,8 @@ static void put_memory(FILE *file, const json_t *machine)
 	}
 }
 
-/* What is said by elements above, and what is the service's own affair (define.c keeps it as it is). */
+/* What is said by elements above, and what is the service's own affair (define.c keeps it as it
+ * is). */
 static const char *const said[] = {
 	"name",
 	"id",
@@ -676,7 +678,8 @@ char *xml_domain_capabilities(void)
 	return fclose(file) == 0 ? text : NULL;
 }
 
-/* Its <domain> is the machine's identity alone: what it was then is the checkpoint's own affair, and is gone back to as a whole. */
+/* Its <domain> is the machine's identity alone: what it was then is the checkpoint's own affair,
+ * and is gone back to as a whole. */
 char *xml_snapshot(const json_t *point, const char *name, const char *parent, const char *domain,
 		   long long created)
 {

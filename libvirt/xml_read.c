@@ -1,6 +1,7 @@
 /*
- * libvirt's domain XML, read into a machine's document. One table says what each element and attribute becomes; what is not in it is refused by
- * its name. Parsed by libxml2 without a network, without external entities, and without a document type at all.
+ * libvirt's domain XML, read into a machine's document. One table says what each element and
+ * attribute becomes; what is not in it is refused by its name. Parsed by libxml2 without a network,
+ * without external entities, and without a document type at all.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -481,7 +482,8 @@ TAKE(mac, set_item(reader, "mac", text))
 TAKE(port, set_item(reader, "port", text))
 TAKE(socket, set_item(reader, "socket", text))
 TAKE(vlan, take_number(reader, "vlan", text))
-/* As libvirt's driver for Hyper-V, which knows these two; any other is a wish that cannot be granted, and netvsc then. */
+/* As libvirt's driver for Hyper-V, which knows these two; any other is a wish that cannot be
+ * granted, and netvsc then. */
 TAKE(model, strcmp(text, "tulip") != 0 || set_item(reader, "model", "21140"))
 TAKE(queues, take_number(reader, "queues", text))
 
@@ -552,8 +554,9 @@ enum kind {
 };
 
 /*
- * A path is from "domain" on, of a device from its own name on. `words`: what its value may be, one space between them; NULL: anything. Without
- * `take` it is dropped: docs/design/libvirt.md says why each may be.
+ * A path is from "domain" on, of a device from its own name on. `words`: what its value may be, one
+ * space between them; NULL: anything. Without `take` it is dropped: docs/design/libvirt.md says why
+ * each may be.
  */
 struct rule {
 	const char *path;
@@ -997,8 +1000,8 @@ static void set_first(struct reader *reader)
 }
 
 /*
- * The second generation has no IDE. Clients take that for what a disk is at by default; one that has an address is meant to be there, and the
- * service says that it cannot.
+ * The second generation has no IDE. Clients take that for what a disk is at by default; one that
+ * has an address is meant to be there, and the service says that it cannot.
  */
 static void settle_disks(struct reader *reader)
 {

@@ -199,7 +199,8 @@ static void read_madt(const struct table *table, struct acpi_facts *facts)
 	}
 }
 
-/* A package's first two elements are what goes into SLP_TYP of each PM1 control register (ACPI 7.4.2, 20.2.4). */
+/* A package's first two elements are what goes into SLP_TYP of each PM1 control register (ACPI
+ * 7.4.2, 20.2.4). */
 static uint8_t sleep_types(const uint8_t *at, const uint8_t *end)
 {
 	uint8_t types = 0;
@@ -220,7 +221,8 @@ static uint8_t sleep_types(const uint8_t *at, const uint8_t *end)
 	return types;
 }
 
-/* Names of sleep states: _Sn_. Those that lose the hypervisor get their letters in another order. */
+/* Names of sleep states: _Sn_. Those that lose the hypervisor get their letters in another
+ * order. */
 static void read_sleep_states(struct table *table, struct acpi_facts *facts)
 {
 	uint8_t *bytes = (uint8_t *)table;
@@ -257,8 +259,9 @@ static void add_sleep_register(const struct gas *gas, unsigned int byte, unsigne
 }
 
 /*
- * PM1 control is two bytes, of which the upper one matters (4.8.3.2.1); the old fields tell its port, the wide ones where it is. A
- * hardware-reduced machine has one byte instead, with the same bits (4.8.3.7).
+ * PM1 control is two bytes, of which the upper one matters (4.8.3.2.1); the old fields tell its
+ * port, the wide ones where it is. A hardware-reduced machine has one byte instead, with the same
+ * bits (4.8.3.7).
  */
 static void read_sleep_registers(const struct fadt *fadt, struct acpi_facts *facts)
 {

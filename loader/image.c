@@ -68,7 +68,8 @@ static uint64_t find(const struct loader *l, uint64_t size)
 }
 
 /*
- * Of a large machine the table would not fit below 4 GiB. It is within its own reach: what has no entry is the root's.
+ * Of a large machine the table would not fit below 4 GiB. It is within its own reach: what has no
+ * entry is the root's.
  */
 static void reserve_table(struct loader *l)
 {

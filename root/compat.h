@@ -50,8 +50,8 @@ uint32_t compat_vp_index(unsigned int cpu);
 void compat_eventfd_signal(struct eventfd_ctx *eventfd);
 
 struct mm_struct;
-/* The page at this address, of a driver's mmap(), under mmap_lock. -EAGAIN: none is there yet; -EFAULT: it is no such
- * place, or may not be written. */
+/* The page at this address, of a driver's mmap(), under mmap_lock. -EAGAIN: none is there yet;
+ * -EFAULT: it is no such place, or may not be written. */
 int compat_device_pfn(struct mm_struct *mm, unsigned long address, uint64_t *pfn);
 
 #endif

@@ -7,8 +7,8 @@
 #include "root.h"
 
 /*
- * What is deposited ahead: about what our hypervisor takes (6 pages and the tables of a small guest's memory; 13 or 14 a VP). One
- * that takes more says so, and gets it by deposit_retry().
+ * What is deposited ahead: about what our hypervisor takes (6 pages and the tables of a small
+ * guest's memory; 13 or 14 a VP). One that takes more says so, and gets it by deposit_retry().
  */
 #define PARTITION_DEPOSIT_PAGES 32
 #define VP_DEPOSIT_PAGES        16

@@ -1,14 +1,18 @@
 /*
- * An IOMMU driver in Linux's sense, over the hypervisor's domains of devices, so that VFIO has groups and containers. The root's devices
- * stay where they are, in the domain of all that is the root's ("identity"): to them nothing changes when this comes or goes. A device
- * that VFIO has is in a domain of its own, where it reaches what VFIO mapped, or in one in which nothing is ("blocked").
+ * An IOMMU driver in Linux's sense, over the hypervisor's domains of devices, so that VFIO has
+ * groups and containers. The root's devices stay where they are, in the domain of all that is the
+ * root's ("identity"): to them nothing changes when this comes or goes. A device that VFIO has is
+ * in a domain of its own, where it reaches what VFIO mapped, or in one in which nothing is
+ * ("blocked").
  *
- * The kernel keeps an IOMMU driver for as long as it has devices, which is for ever. So that the module can go, the tables of functions
- * are not the module's memory; the module holds itself while a domain with mappings is there, and takes all devices back when it goes.
- * What the kernel may keep after that (before 6.7: the identity and blocked domains of groups) calls nothing of the module's.
+ * The kernel keeps an IOMMU driver for as long as it has devices, which is for ever. So that the
+ * module can go, the tables of functions are not the module's memory; the module holds itself while
+ * a domain with mappings is there, and takes all devices back when it goes. What the kernel may
+ * keep after that (before 6.7: the identity and blocked domains of groups) calls nothing of the
+ * module's.
  *
- * From 6.15 on the kernel warns, with a backtrace, of each device that has a driver already when an IOMMU comes. There it comes when it
- * is asked for by the parameter.
+ * From 6.15 on the kernel warns, with a backtrace, of each device that has a driver already when an
+ * IOMMU comes. There it comes when it is asked for by the parameter.
  */
 #include <linux/bitops.h>
 #include <linux/errno.h>
@@ -69,8 +73,8 @@ static uint64_t page_sizes;
 /* ---- devices ---- */
 
 /*
- * All requester ids under which requests of a device come: its own, what it is known to use beside, and those of bridges on the way that
- * put their own in place.
+ * All requester ids under which requests of a device come: its own, what it is known to use beside,
+ * and those of bridges on the way that put their own in place.
  */
 static int for_each_bridge(struct pci_dev *pci, int (*visit)(uint16_t device, void *context),
 			   void *context)
@@ -413,7 +417,8 @@ static void free_ops(void)
 	iommu_ops = NULL;
 }
 
-/* A driver that had its device before there were groups was not counted as a user of the group. It is when it asks once more. */
+/* A driver that had its device before there were groups was not counted as a user of the group. It
+ * is when it asks once more. */
 static int count_driver(struct device *dev, void *unused)
 {
 	struct device_state *state;
@@ -464,8 +469,9 @@ static void forget_bus(void)
 }
 
 /*
- * What a bridge passes on between devices below it no IOMMU sees. Where Linux knows of one as it finds the bridges, it has them pass all on upwards (ACS), and
- * makes its groups by that; here it learns of it later, so this is written now.
+ * What a bridge passes on between devices below it no IOMMU sees. Where Linux knows of one as it
+ * finds the bridges, it has them pass all on upwards (ACS), and makes its groups by that; here it
+ * learns of it later, so this is written now.
  */
 static void hold_bridges(void)
 {

@@ -1,9 +1,11 @@
 /*
- * See message.h. An interrupt domain in Linux's sense, on top of that of the processors' vectors: what a device is told to write is not
- * the vector, but the number of an entry that the hypervisor has for this device (HvCallMapDeviceInterrupt). An interrupt that is sent to
- * another processor keeps its number.
+ * See message.h. An interrupt domain in Linux's sense, on top of that of the processors' vectors:
+ * what a device is told to write is not the vector, but the number of an entry that the hypervisor
+ * has for this device (HvCallMapDeviceInterrupt). An interrupt that is sent to another processor
+ * keeps its number.
  *
- * Since 6.2 a device keeps the domain in which its messages were until its driver leaves it. The module stays as long.
+ * Since 6.2 a device keeps the domain in which its messages were until its driver leaves it. The
+ * module stays as long.
  */
 #include <linux/device.h>
 #include <linux/errno.h>
@@ -117,7 +119,8 @@ static void domain_free(struct irq_domain *domain, unsigned int irq, unsigned in
 
 static const struct irq_domain_ops domain_ops = {.alloc = domain_alloc, .free = domain_free};
 
-/* The processors' domain knows what a device's domain needs, and that of remapping units below it. */
+/* The processors' domain knows what a device's domain needs, and that of remapping units below
+ * it. */
 static bool init_device_domain(struct device *dev, struct irq_domain *domain,
 			       struct irq_domain *parent, struct msi_domain_info *info)
 {
@@ -265,7 +268,8 @@ void messages_give_back(struct device *dev)
 	}
 }
 
-/* Where units are Intel's the kernel has them remap by itself, and before 6.3 only the name of a device's domain says so. */
+/* Where units are Intel's the kernel has them remap by itself, and before 6.3 only the name of a
+ * device's domain says so. */
 bool messages_are_given(struct device *dev)
 {
 	const struct irq_domain *domain = dev_get_msi_domain(dev);

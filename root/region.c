@@ -6,8 +6,9 @@
  * hypervisor has confirmed the unmapping. Pages count as locked memory (RLIMIT_MEMLOCK) of the
  * process that gave them, from before they are pinned until they are unpinned.
  *
- * A device's memory, which the process has by a driver's mmap(), is no page that could be pinned: the guest has it as long as the process has it
- * there. When the driver takes it back (a device that is reset, or closed), it is unmapped from the guest before the driver goes on; the region
+ * A device's memory, which the process has by a driver's mmap(), is no page that could be pinned:
+ * the guest has it as long as the process has it there. When the driver takes it back (a device
+ * that is reset, or closed), it is unmapped from the guest before the driver goes on; the region
  * stays, with nothing in it, until it is removed.
  */
 #include <linux/errno.h>
@@ -77,8 +78,8 @@ static void unpin(struct region *region)
 }
 
 /*
- * To be written by us, even where the guest only reads: the page is then the process' own. One that was never written
- * would be the page of zeros, and stay it when the process writes.
+ * To be written by us, even where the guest only reads: the page is then the process' own. One that
+ * was never written would be the page of zeros, and stay it when the process writes.
  */
 static int pin(struct region *region)
 {

@@ -8,10 +8,10 @@
  * Locks, in the order in which they are taken:
  *   1. partition->lock	[P]  around every ioctl of the partition
  *   2. vp->lock	[V]  around every ioctl of the VP; RUN_VP holds it while the VP runs. Never
- *			     taken with [P] held, nor the reverse: an ioctl takes one of the two
+ * 			     taken with [P] held, nor the reverse: an ioctl takes one of the two
  *   3. wqh->lock of an eventfd, 4. partition->irqfds_lock [Q]
- * The interrupt handler (synic_take.c) takes none: it finds partitions, VPs and ports under RCU, and
- * whoever takes one out of reach waits for a grace period before freeing it.
+ * The interrupt handler (synic_take.c) takes none: it finds partitions, VPs and ports under RCU,
+ * and whoever takes one out of reach waits for a grace period before freeing it.
  *
  * Letters in structs: [I] immutable once visible, [R] read under RCU, written under [P]; the rest
  * as above.
@@ -92,11 +92,12 @@ struct vp {
 	struct hv_message *intercept;
 	struct hv_vp_register_page *registers;
 	bool kicked; /* set by the interrupt handler, taken back by the runner */
-	/* Vectors of level-triggered interrupts that the guest has ended. Set by the interrupt handler, bits first; taken back by
-	 * the runner, `ended` first. */
+	/* Vectors of level-triggered interrupts that the guest has ended. Set by the interrupt
+	 * handler, bits first; taken back by the runner, `ended` first. */
 	bool ended;
 	DECLARE_BITMAP(ended_vectors, 256);
-	/* [V] In jiffies: when to let user space look for a kick that came between two calls; 0: never. */
+	/* [V] In jiffies: when to let user space look for a kick that came between two calls; 0:
+	 * never. */
 	unsigned long look_at;
 	wait_queue_head_t wait; /* the runner of a blocked VP */
 };

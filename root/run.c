@@ -2,22 +2,25 @@
  * The run loop of the root scheduler: the VP's thread dispatches its VP until there is an intercept
  * for user space (TLFS: HvCallDispatchVp).
  *
- *	           +-------- READY, no event: the root had something to do --------+
- *	           v                                                               |
- *	RUN_VP -> guest work -> DispatchVp -+- READY, INTERCEPT: copy the message, back to user space
- *	           ^                        |
- *	           |                        +- BLOCKED (first SUSPEND: the explicit suspension goes)
- *	           |                              v
- *	           +---------- kicked --------- wait --- signal: -EINTR
+ * 	           +-------- READY, no event: the root had something to do --------+
+ * 	           v                                                               |
+ *         RUN_VP -> guest work -> DispatchVp -+- READY, INTERCEPT: copy the message, back to user
+ * space
+ * 	           ^                        |
+ * 	           |                        +- BLOCKED (first SUSPEND: the explicit suspension goes)
+ * 	           |                              v
+ * 	           +---------- kicked --------- wait --- signal: -EINTR
  *
  * A kick that arrives between DispatchVp and the wait is kept in vp->kicked, so none is lost; a
  * stale one costs a dispatch.
  *
- * Each level-triggered interrupt that the guest has ended is a message too, made here: the hypervisor tells it by SINT0 and
- * does not stop the VP for it. It is told before the next dispatch, with the answer to an intercept still to be taken.
+ * Each level-triggered interrupt that the guest has ended is a message too, made here: the
+ * hypervisor tells it by SINT0 and does not stop the VP for it. It is told before the next
+ * dispatch, with the answer to an intercept still to be taken.
  *
- * A signal ends RUN_VP. One that arrives while the thread handles an intercept does not, and its handler can do nothing about
- * it; so the first call that lasts after an intercept, and one of many that do not, ends as by a signal after LOOK_AFTER.
+ * A signal ends RUN_VP. One that arrives while the thread handles an intercept does not, and its
+ * handler can do nothing about it; so the first call that lasts after an intercept, and one of many
+ * that do not, ends as by a signal after LOOK_AFTER.
  */
 #include <linux/bitops.h>
 #include <linux/errno.h>
@@ -61,8 +64,8 @@ static int wait_for_kick(struct vp *vp)
 	return 0;
 }
 
-/* One of the interrupts that the guest has ended, as the VP's message; false when none is left. The page is the hypervisor's, but
- * it writes there only while the VP is dispatched. */
+/* One of the interrupts that the guest has ended, as the VP's message; false when none is left. The
+ * page is the hypervisor's, but it writes there only while the VP is dispatched. */
 static bool take_ended(struct vp *vp)
 {
 	struct hv_x64_apic_eoi_message *payload = (void *)vp->intercept->u.payload;
@@ -173,8 +176,8 @@ static int run_to_message(struct vp *vp)
 	 sizeof(uint64_t))
 
 /*
- * By words: a rep instruction of this length is dearer on processors that start it slowly. What lies behind a short payload means
- * nothing and stays as it is.
+ * By words: a rep instruction of this length is dearer on processors that start it slowly. What
+ * lies behind a short payload means nothing and stays as it is.
  */
 int vp_copy_message(const struct vp *vp, void __user *user)
 {

@@ -66,8 +66,8 @@ static void complete_call(const struct hv_async_completion_message_payload *mess
 	}
 }
 
-/* The end of a level-triggered interrupt. Whose line it was is known to those that drive lines: the eventfds, and the IO-APIC in
- * user space. */
+/* The end of a level-triggered interrupt. Whose line it was is known to those that drive lines: the
+ * eventfds, and the IO-APIC in user space. */
 static void acknowledge(uint64_t sender, const struct hv_x64_apic_eoi_message *message)
 {
 	struct partition *partition = partition_find(sender);

@@ -38,7 +38,8 @@ static long vp_ioctl(struct file *file, unsigned int command, unsigned long argu
 	return ret;
 }
 
-/* The way of each exit: MSHV_RUN_VP of which the kernel asks no security module, and a filter of system calls no argument. */
+/* The way of each exit: MSHV_RUN_VP of which the kernel asks no security module, and a filter of
+ * system calls no argument. */
 static int vp_fsync(struct file *file, loff_t from, loff_t to, int datasync)
 {
 	struct vp *vp = file->private_data;

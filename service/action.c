@@ -1,6 +1,6 @@
 /*
- * What can be done with a machine: the table at the end, and how each of it goes. The worker does the work; a step that takes its time is
- * one of the worker's jobs, whose end comes as an event.
+ * What can be done with a machine: the table at the end, and how each of it goes. The worker does
+ * the work; a step that takes its time is one of the worker's jobs, whose end comes as an event.
  */
 #include <errno.h>
 #include <fcntl.h>

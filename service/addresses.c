@@ -1,6 +1,7 @@
 /*
- * Which addresses a machine's adapters have, as its guest says (integration service "values"). The guest is asked by its worker, an adapter at a time, and may take
- * its time: so by a process each, vmctl. An adapter of which the guest says nothing has none.
+ * Which addresses a machine's adapters have, as its guest says (integration service "values"). The
+ * guest is asked by its worker, an adapter at a time, and may take its time: so by a process each,
+ * vmctl. An adapter of which the guest says nothing has none.
  */
 #include <limits.h>
 #include <stdio.h>

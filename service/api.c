@@ -1,6 +1,6 @@
 /*
- * The API's resources (include/mgmt/openapi.json): a table of methods and paths, each with who may. A path's star is one segment, a machine's
- * name or id, a job's number or an action.
+ * The API's resources (include/mgmt/openapi.json): a table of methods and paths, each with who may.
+ * A path's star is one segment, a machine's name or id, a job's number or an action.
  */
 #include <errno.h>
 #include <limits.h>
@@ -138,7 +138,8 @@ static bool page_has_room(struct page *page)
 	return !page->more;
 }
 
-/* `key`: the member by which an item is found as a cursor; of the last one here the next part is told. */
+/* `key`: the member by which an item is found as a cursor; of the last one here the next part is
+ * told. */
 static void page_answer(struct request *request, const struct page *page, const char *member,
 			const char *key)
 {
@@ -898,7 +899,8 @@ static void open_display(struct call *call)
 	snprintf(request->console, sizeof(request->console), "%s", call->machine->id);
 }
 
-/* One end of a pair goes to the worker, the other one to who asks. A worker that will not have it hangs up. */
+/* One end of a pair goes to the worker, the other one to who asks. A worker that will not have it
+ * hangs up. */
 static void open_seat(struct call *call)
 {
 	const json_t *document = call->machine->settings.document;
@@ -972,7 +974,8 @@ static void open_arrival(struct call *call)
 	open_way(call, true);
 }
 
-/* Whoever connects for somebody who is to have no more than this machine says so first; it cannot be taken back. */
+/* Whoever connects for somebody who is to have no more than this machine says so first; it cannot
+ * be taken back. */
 static void limit_connection(struct call *call)
 {
 	static const struct form_member row = {"machine", FORM_TEXT, true, .least = 1,

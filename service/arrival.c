@@ -1,6 +1,7 @@
 /*
- * A machine that another host offers (move.c has the move): what is looked at before there is anything of it here. Each thing that does not fit is named, in
- * one answer. Then it has a document, with the member `arrival`, and a job that waits for it.
+ * A machine that another host offers (move.c has the move): what is looked at before there is
+ * anything of it here. Each thing that does not fit is named, in one answer. Then it has a
+ * document, with the member `arrival`, and a job that waits for it.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -12,7 +13,8 @@
 #include "hosted/say.h"
 #include "service/service.h"
 
-/* A machine that is asked for from another host: what is looked at before there is anything of it. */
+/* A machine that is asked for from another host: what is looked at before there is anything of
+ * it. */
 struct question {
 	struct request *request;
 	struct offer offer;

@@ -1,6 +1,7 @@
 /*
- * A document that is changed while its machine runs: the worker follows in steps (difference.c), each of which is carried out by vmctl, a process
- * of its own, since it opens files and may wait for them. Then the document is written. What fails is taken back, and the document is as it was.
+ * A document that is changed while its machine runs: the worker follows in steps (difference.c),
+ * each of which is carried out by vmctl, a process of its own, since it opens files and may wait
+ * for them. Then the document is written. What fails is taken back, and the document is as it was.
  *
  *   ask the worker how it is --> next step --> vmctl --.        none left: the document is written, done
  *             ^----------------------------------------'        one failed: the same towards what was there before, failed

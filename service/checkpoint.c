@@ -1,6 +1,7 @@
 /*
- * Checkpoints as the service has them: a list, and jobs. What a job does is done by a process (tree.c); while it is at work the machine is `writing`, so its
- * document is nobody else's, and nothing else begins with it. Then what is there is read again.
+ * Checkpoints as the service has them: a list, and jobs. What a job does is done by a process
+ * (tree.c); while it is at work the machine is `writing`, so its document is nobody else's, and
+ * nothing else begins with it. Then what is there is read again.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -137,7 +138,8 @@ static const char *file_now(const json_t *document, const char *file)
 	return line;
 }
 
-/* The worker has them already, at the places of those that they lie over, or that went into them. */
+/* The worker has them already, at the places of those that they lie over, or that went into
+ * them. */
 static void name_new_files(const struct machine *machine)
 {
 	json_t *config = json_object_get(machine->running, "config"), *disk;
@@ -291,7 +293,8 @@ static bool has_state(const json_t *worker_job, const char *state)
 	return its != NULL && strcmp(its, state) == 0;
 }
 
-/* The worker's merge is cancelled, and with that the process ends; without one the process is ended. */
+/* The worker's merge is cancelled, and with that the process ends; without one the process is
+ * ended. */
 static void cancel_worker(struct machine *machine, void *user, const json_t *result,
 			  const json_t *error)
 {

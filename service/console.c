@@ -1,7 +1,9 @@
 /*
- * A machine's COM1: what came of it last is kept, and goes to those who look on, each at its own speed; what they type goes to the guest.
+ * A machine's COM1: what came of it last is kept, and goes to those who look on, each at its own
+ * speed; what they type goes to the guest.
  *
- * Positions count the bytes since the console was opened. Who falls behind by more than is kept, misses what is in between.
+ * Positions count the bytes since the console was opened. Who falls behind by more than is kept,
+ * misses what is in between.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -267,7 +269,8 @@ json_t *console_last(const struct machine *machine, size_t most)
 	}
 	value = json_stringn(text, length);
 	if (value == NULL) {
-		/* A guest's bytes are what they like; where they are no UTF-8, ASCII is left of them. */
+		/* A guest's bytes are what they like; where they are no UTF-8, ASCII is left of
+		 * them. */
 		for (size_t i = 0; i < length; i++) {
 			text[i] = (text[i] & 0x80) != 0 ? '?' : text[i];
 		}

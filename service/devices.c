@@ -1,6 +1,6 @@
 /*
- * The host's PCI devices: which there are, whose they are, and how they come from a driver of the root's to vfio-pci and back, which may take as long as
- * the drivers do, so a thread does it.
+ * The host's PCI devices: which there are, whose they are, and how they come from a driver of the
+ * root's to vfio-pci and back, which may take as long as the drivers do, so a thread does it.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,9 +1,11 @@
 /*
- * What a worker has to be told so that its machine becomes another: the next step from one configuration to another, by what the worker says it has. So
- * steps that were taken already, by an earlier change or by hand, are not taken again, and the way back is found by the same means.
+ * What a worker has to be told so that its machine becomes another: the next step from one
+ * configuration to another, by what the worker says it has. So steps that were taken already, by an
+ * earlier change or by hand, are not taken again, and the way back is found by the same means.
  *
- * Configurations here are those that a worker was started with (`running`), whose SCSI disks all have numbers. What is not led while a machine
- * runs stays as it is in `running`, and holds at the next start.
+ * Configurations here are those that a worker was started with (`running`), whose SCSI disks all
+ * have numbers. What is not led while a machine runs stays as it is in `running`, and holds at the
+ * next start.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -536,8 +538,8 @@ static bool is_named(const json_t *network)
 }
 
 /*
- * Takes from `adapters` those that the wanted ones can be, first of those that say most of themselves. The first for which there is none: NULL, if there
- * is one for each.
+ * Takes from `adapters` those that the wanted ones can be, first of those that say most of
+ * themselves. The first for which there is none: NULL, if there is one for each.
  */
 static const json_t *assign(json_t *adapters, const json_t *wanted)
 {
@@ -689,7 +691,8 @@ static bool wants_function(const json_t *network)
 	return json_is_true(json_object_get(network, "sriov"));
 }
 
-/* Whether a list has an adapter that differs in this alone: then it was wanted before, or was not. */
+/* Whether a list has an adapter that differs in this alone: then it was wanted before, or was
+ * not. */
 static bool wanted_function(const json_t *networks, const json_t *network)
 {
 	bool wanted = false;
@@ -708,8 +711,8 @@ static bool wanted_function(const json_t *networks, const json_t *network)
 }
 
 /*
- * A virtual function comes to an adapter of which it was not wanted before, or goes. One that there was none for when the machine started is not asked for with
- * each change.
+ * A virtual function comes to an adapter of which it was not wanted before, or goes. One that there
+ * was none for when the machine started is not asked for with each change.
  */
 static bool functions(const json_t *from, const json_t *to, const json_t *status, struct step *step)
 {

@@ -1,5 +1,6 @@
 /*
- * A machine's screen, RFB of its vmvnc (docs/design/console.md), for who asks by the API: bytes are carried both ways, and nothing of them is read here.
+ * A machine's screen, RFB of its vmvnc (docs/design/console.md), for who asks by the API: bytes are
+ * carried both ways, and nothing of them is read here.
  *
  * Who does not read slows himself: each way has one buffer, which is filled when it is empty.
  */

@@ -1,4 +1,5 @@
-/* What happens, for those who look on: the last events, as texts in the form of server-sent events (HTML, section 9.2). */
+/* What happens, for those who look on: the last events, as texts in the form of server-sent events
+ * (HTML, section 9.2). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

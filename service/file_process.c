@@ -1,7 +1,8 @@
 /*
- * Files of disks in a machine's folder, as one process each sees to them: `vmms --file VERB NAME ...` in that folder. All that may wait for a disk, or reads
- * what somebody has brought, is here and not in the service's loop, whose end it outlives: what it was asked for is done, and what is on its way is cut.
- * Bytes come and go by a socket, descriptor 3:
+ * Files of disks in a machine's folder, as one process each sees to them: `vmms --file VERB NAME
+ * ...` in that folder. All that may wait for a disk, or reads what somebody has brought, is here
+ * and not in the service's loop, whose end it outlives: what it was asked for is done, and what is
+ * on its way is cut. Bytes come and go by a socket, descriptor 3:
  *   take: says a byte when it can begin, has the file's bytes until it has all, and names the file when it is whole and what its name says;
  *   give: says the file's size (uint64_t) when it has it for itself, then its bytes.
  */
@@ -74,7 +75,8 @@ static bool sync_folder(void)
 	return done || fail("its folder", errno);
 }
 
-/* By its name, and nothing else: a disc is a raw disk, a checkpoint's file of the format of what it lies over. */
+/* By its name, and nothing else: a disc is a raw disk, a checkpoint's file of the format of what it
+ * lies over. */
 static enum disk_format format_of(const char *name)
 {
 	static const struct {

@@ -1,6 +1,7 @@
 /*
- * A machine's files of disks: listed, made, made larger, deleted, brought and fetched. Each is done by a process in the machine's folder (file_process.c),
- * which is the one that waits; here its socket is joined with the request's body, or with its answer, as fast as both ends take it.
+ * A machine's files of disks: listed, made, made larger, deleted, brought and fetched. Each is done
+ * by a process in the machine's folder (file_process.c), which is the one that waits; here its
+ * socket is joined with the request's body, or with its answer, as fast as both ends take it.
  */
 #include <errno.h>
 #include <limits.h>
@@ -325,7 +326,8 @@ static void hang_up(struct transfer *transfer)
 	}
 }
 
-/* Also of one that was given up: then nobody is told. What was fetched is in the socket still, and its end is the answer's. */
+/* Also of one that was given up: then nobody is told. What was fetched is in the socket still, and
+ * its end is the answer's. */
 static void end_transfer(void *user, bool done, const char *out, char *said)
 {
 	struct transfer *transfer = user;
@@ -478,7 +480,8 @@ ssize_t transfer_get(struct transfer *transfer, char *to, size_t size)
 	return got > 0 ? got : -EPIPE;
 }
 
-/* Who asked has gone, or has all of it. A process that is not done yet sees that nobody is there. */
+/* Who asked has gone, or has all of it. A process that is not done yet sees that nobody is
+ * there. */
 void transfer_release(struct transfer *transfer)
 {
 	transfer->request = NULL;

@@ -1,9 +1,11 @@
 /*
- * What UEFI firmware and a TPM keep, as checkpoints have it. Files as small as these are copied: what a machine's document names stays in its place, and a
- * checkpoint has what was in it then, as checkpoints/ID.variables and ID.tpm. Of one that was not there yet it has none.
+ * What UEFI firmware and a TPM keep, as checkpoints have it. Files as small as these are copied:
+ * what a machine's document names stays in its place, and a checkpoint has what was in it then, as
+ * checkpoints/ID.variables and ID.tpm. Of one that was not there yet it has none.
  *
- * The way back is in two steps, as that of a state (tree.c): NAME.applied-TOKEN, in the machine's folder, becomes the file if the document that is written in between
- * has the token, and else is deleted. Empty: there was no file.
+ * The way back is in two steps, as that of a state (tree.c): NAME.applied-TOKEN, in the machine's
+ * folder, becomes the file if the document that is written in between has the token, and else is
+ * deleted. Empty: there was no file.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,11 @@
 /*
- * Virtual functions of machines' adapters (SR-IOV): an adapter whose document wants one gets it when its machine has started, if there is one that is free; else
- * the switch carries its frames, as it does until then, and why is in the log. vmctl does it, a process of its own, one adapter after the other.
+ * Virtual functions of machines' adapters (SR-IOV): an adapter whose document wants one gets it
+ * when its machine has started, if there is one that is free; else the switch carries its frames,
+ * as it does until then, and why is in the log. vmctl does it, a process of its own, one adapter
+ * after the other.
  *
- * Which ones a machine has is remembered beside its worker's configuration (change.c), for its end: the card is to have nothing for them then.
+ * Which ones a machine has is remembered beside its worker's configuration (change.c), for its end:
+ * the card is to have nothing for them then.
  */
 #include <limits.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /*
- * What may wait for long, a disk's or a directory's server, is done by threads beside the loop: a few at a time, the rest in turn. A task's thread has its
- * data alone until the loop is told, by a pipe, that it has ended.
+ * What may wait for long, a disk's or a directory's server, is done by threads beside the loop: a
+ * few at a time, the rest in turn. A task's thread has its data alone until the loop is told, by a
+ * pipe, that it has ended.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,9 @@
 /*
- * HTTP over a UNIX socket, by libmicrohttpd on our loop: who asks, the body, and the answer when there is one. What is asked for is api.c's
- * affair.
+ * HTTP over a UNIX socket, by libmicrohttpd on our loop: who asks, the body, and the answer when
+ * there is one. What is asked for is api.c's affair.
  *
- * A request whose answer takes its time is suspended until request_answer(). A stream of events is suspended while there is none.
+ * A request whose answer takes its time is suspended until request_answer(). A stream of events is
+ * suspended while there is none.
  */
 #include <errno.h>
 #include <microhttpd.h>
@@ -164,7 +165,8 @@ static ssize_t read_events(void *user, uint64_t position, char *to, size_t size)
 		MHD_suspend_connection(request->connection);
 		return 0;
 	}
-	/* Ids have no gap where none was lost: who counts them sees it. One that is longer than the buffer is left out. */
+	/* Ids have no gap where none was lost: who counts them sees it. One that is longer than the
+	 * buffer is left out. */
 	if (strlen(text) > size) {
 		return snprintf(to, size, ": one event is too long\n\n");
 	}
@@ -412,7 +414,8 @@ static void take_body(struct request *request, const char *data, size_t *size)
 	*size = 0;
 }
 
-/* A request that waited at its head for its user is handed over with its head once more, before its body. */
+/* A request that waited at its head for its user is handed over with its head once more, before its
+ * body. */
 static bool is_head_again(struct request *request)
 {
 	const char *length = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
@@ -428,7 +431,8 @@ static bool is_head_again(struct request *request)
 	return again;
 }
 
-/* What is brought is too much to be kept: whether it may come, and where to, is decided before it does. */
+/* What is brought is too much to be kept: whether it may come, and where to, is decided before it
+ * does. */
 static enum MHD_Result serve_head(struct request *request)
 {
 	if (strcmp(request->method, MHD_HTTP_METHOD_PUT) != 0) {

@@ -1,10 +1,12 @@
 /*
- * What is to be done with machines, one after the other for each: a list of all that is known, and a queue a machine.
+ * What is to be done with machines, one after the other for each: a list of all that is known, and
+ * a queue a machine.
  *
  *   queued ---> running ---> done | failed
  *      `-----------'-------> cancelled
  *
- * Each has a file in the run folder until it is forgotten, so that of those that vmms did not live to end the next one says so.
+ * Each has a file in the run folder until it is forgotten, so that of those that vmms did not live
+ * to end the next one says so.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -62,7 +64,8 @@ static bool job_path(const struct service *service, uint64_t id, char *path)
 	return length > 0 && length < PATH_MAX;
 }
 
-/* In the memory of this boot, so nothing is synced. What cannot be written is only not known later. */
+/* In the memory of this boot, so nothing is synced. What cannot be written is only not known
+ * later. */
 static void keep(const struct service *service, const struct job *job)
 {
 	json_t *object = job_object(job);
@@ -237,7 +240,8 @@ static void begin(struct job *job)
 	job->action->begin(job);
 }
 
-/* Not from within the end of the one before: who ended that one may not be done with the machine. */
+/* Not from within the end of the one before: who ended that one may not be done with the
+ * machine. */
 static void begin_next(struct timer *timer)
 {
 	struct machine *machine =

@@ -1,5 +1,6 @@
 /*
- * There is one judge of a machine's hardware, the worker's program (`vmwp --print-config`), which is asked before a document is taken.
+ * There is one judge of a machine's hardware, the worker's program (`vmwp --print-config`), which
+ * is asked before a document is taken.
  */
 #include <errno.h>
 #include <fcntl.h>

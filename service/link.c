@@ -1,6 +1,7 @@
 /*
- * The connection to a worker's control socket (include/mgmt/control.h), as its client that never waits. Answers come in the order of the
- * requests, so those that are open are a queue. Events are for machine.c.
+ * The connection to a worker's control socket (include/mgmt/control.h), as its client that never
+ * waits. Answers come in the order of the requests, so those that are open are a queue. Events are
+ * for machine.c.
  */
 #include <errno.h>
 #include <stdlib.h>

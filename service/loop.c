@@ -1,6 +1,6 @@
 /*
- * The one thread: descriptors that are ready, one at a time, and timers. One at a time, since who is served may end what another event
- * stands for; epoll hands out those that are ready in turn.
+ * The one thread: descriptors that are ready, one at a time, and timers. One at a time, since who
+ * is served may end what another event stands for; epoll hands out those that are ready in turn.
  */
 #include <errno.h>
 #include <signal.h>

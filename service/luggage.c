@@ -1,13 +1,17 @@
 /*
- * What a machine takes along when it moves, beside what its worker carries and what lies on storage that both hosts see: the files of its checkpoints. By a process
- * in the machine's folder, `vmms --luggage VERB WHAT`, at each end of the connection, which is descriptor 3, before a worker has it:
+ * What a machine takes along when it moves, beside what its worker carries and what lies on storage
+ * that both hosts see: the files of its checkpoints. By a process in the machine's folder, `vmms
+ * --luggage VERB WHAT`, at each end of the connection, which is descriptor 3, before a worker has
+ * it:
  *   send:    messages, {"file": NAME, "size": N} with the file's content behind it, and at last {"end": true}; then what the other end says;
  *   receive: takes them into a folder of their own, which is nobody's yet, and says {"taken": true}, or {"why": TEXT} at any time;
  *   drop:    what came is deleted, and with {"all": true} what the machine has, too.
- * A message is a length and so many bytes of JSON. A content is pieces, each with its place and length; one without a length is the end. What lies in
- * between is zeros, and so are holes of a file.
+ * A message is a length and so many bytes of JSON. A content is pieces, each with its place and
+ * length; one without a length is the end. What lies in between is zeros, and so are holes of a
+ * file.
  *
- * All that is received is hostile: names are an id and one of four endings, each content has a limit, documents are judged as any other.
+ * All that is received is hostile: names are an id and one of four endings, each content has a
+ * limit, documents are judged as any other.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -355,7 +359,8 @@ static bool judge_point(const char *name, const char *path)
 	return good || fail("%s: is no checkpoint: %s", name, refusal.detail);
 }
 
-/* Which of the kinds a name is of, that this host would give itself; ARRAY_COUNT(kinds): of none. */
+/* Which of the kinds a name is of, that this host would give itself; ARRAY_COUNT(kinds): of
+ * none. */
 static size_t kind_of(const char *name)
 {
 	size_t i, length = strlen(name);
@@ -438,7 +443,8 @@ static bool receive_files(int folder, bool off)
 	return good;
 }
 
-/* Of one that is off: all of it is here, and so it can be this host's. Whoever comes later, its source among them, reads that it is. */
+/* Of one that is off: all of it is here, and so it can be this host's. Whoever comes later, its
+ * source among them, reads that it is. */
 static bool is_ours(const json_t *wanted)
 {
 	const char *path = member_text(wanted, "owner"), *text = member_text(wanted, "token");

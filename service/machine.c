@@ -6,8 +6,9 @@
  *        ^                           | `--> stopping --> off
  *        `-------------- saving <----'------'
  *
- * While something is being done with a machine (action.c) its state is that action's; else it is what the worker says, or what is on disk
- * when there is none. A worker is there as long as its process is: a pidfd says when it has ended.
+ * While something is being done with a machine (action.c) its state is that action's; else it is
+ * what the worker says, or what is on disk when there is none. A worker is there as long as its
+ * process is: a pidfd says when it has ended.
  */
 #include <errno.h>
 #include <limits.h>
@@ -331,7 +332,8 @@ void machine_meet(struct machine *machine)
 			say("%s", why.detail);
 		}
 	} else if (ret == 0 && rename_state(machine, FILE_STATE_NEW, FILE_STATE)) {
-		/* It was being saved when it was seen last. If that was not finished, no worker takes the file. */
+		/* It was being saved when it was seen last. If that was not finished, no worker
+		 * takes the file. */
 		say("'%s' was being saved; its state may be damaged", machine->name);
 	} else if (ret < 0) {
 		say("'%s': its lock cannot be read: %s", machine->name, strerror(-ret));
@@ -379,7 +381,8 @@ static void heard_status(struct machine *machine, void *user, const json_t *resu
 		return;
 	}
 	machine->greeted = true;
-	/* Before the job's end, which makes it the machine's: what is there is of its last worker. */
+	/* Before the job's end, which makes it the machine's: what is there is of its last
+	 * worker. */
 	machine->worker_state = state_of(json_string_value(json_object_get(result, "state")));
 	machine->crashed = json_is_true(json_object_get(result, "crashed"));
 	(void)store_mark(machine, FILE_STATE_USED, false);

@@ -1,4 +1,5 @@
-/* vmms: one process that owns a host's machines. Its workers live on when it ends, and are met again by the next one. */
+/* vmms: one process that owns a host's machines. Its workers live on when it ends, and are met
+ * again by the next one. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -127,7 +128,8 @@ static bool be_alone(const struct service *service)
 
 	snprintf(path, sizeof(path), "%s/vmms.lock", service->run);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	/* A worker that the one before us was starting when it was killed has the lock until it is itself. */
+	/* A worker that the one before us was starting when it was killed has the lock until it is
+	 * itself. */
 	for (i = 0; fd >= 0 && i < 100; i++) {
 		if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
 			return true;

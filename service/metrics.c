@@ -1,8 +1,10 @@
 /*
- * Numbers for Prometheus (its text format 0.0.4), under the names that dashboards have already: those of the exporters for libvirt and for Hyper-V.
+ * Numbers for Prometheus (its text format 0.0.4), under the names that dashboards have already:
+ * those of the exporters for libvirt and for Hyper-V.
  *
- * A scrape asks each worker that can be asked how it is, once, and waits until all have answered or for two seconds. A worker that has not answered an
- * earlier scrape is not asked again; of it there is what vmms knows itself.
+ * A scrape asks each worker that can be asked how it is, once, and waits until all have answered or
+ * for two seconds. A worker that has not answered an earlier scrape is not asked again; of it there
+ * is what vmms knows itself.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -304,7 +306,8 @@ static void waited_long(struct timer *timer)
 	end_scrape((struct scrape *)((char *)timer - offsetof(struct scrape, timer)));
 }
 
-/* Those that wait for nobody any more. A worker that was asked long before is waited for by none. */
+/* Those that wait for nobody any more. A worker that was asked long before is waited for by
+ * none. */
 static void look_at_scrapes(struct service *service)
 {
 	struct scrape *scrape = service->scrapes, *next;

@@ -1,15 +1,19 @@
 /*
- * A machine that moves to another host, or comes from one (docs/design/migrate.md, "By the service"). Whose it is at the end is said by the owner file alone,
- * which the two workers decide. A document with the member `departure` or `arrival` is one for which that has not been looked up: nothing is started
- * by it, and a service that starts looks.
+ * A machine that moves to another host, or comes from one (docs/design/migrate.md, "By the
+ * service"). Whose it is at the end is said by the owner file alone, which the two workers decide.
+ * A document with the member `departure` or `arrival` is one for which that has not been looked up:
+ * nothing is started by it, and a service that starts looks.
  *
  *   source: PREPARING -> WAITING -> CARRYING -> HANDING -> MOVING -> SETTLING -> ours again, or deleted
  *   target:              WAITING -> CARRYING -------------> MOVING -> SETTLING -> ours, or deleted
  *
- * One that is off has no worker: the process that has received its files asks whose it is, and both are settled then.
+ * One that is off has no worker: the process that has received its files asks whose it is, and both
+ * are settled then.
  *
- * Two connections of a client (vm) are joined by it, and each side's end is its worker's; before that a process's, if there are checkpoints (luggage.c). The owner file may be at a server that does not answer, so processes look at
- * it (shared.c). What the target looks at beforehand: arrival.c.
+ * Two connections of a client (vm) are joined by it, and each side's end is its worker's; before
+ * that a process's, if there are checkpoints (luggage.c). The owner file may be at a server that
+ * does not answer, so processes look at it (shared.c). What the target looks at beforehand:
+ * arrival.c.
  */
 #include <limits.h>
 #include <signal.h>
@@ -43,7 +47,8 @@ struct move {
 	bool dropped;         /* they are not ours any more, and not here */
 	bool off;             /* no worker goes: who receives its files asks the owner file */
 	struct timer timer;
-	/* The client's connection, while it is the carrier's or the worker's; NULL: there is none. */
+	/* The client's connection, while it is the carrier's or the worker's; NULL: there is
+	 * none. */
 	int fd;
 	void (*closed)(void *user);
 	void *closed_user;
@@ -270,7 +275,8 @@ static void kept(struct machine *machine, void *user, const struct refusal *why)
 	}
 	events_emit(machine->service, "machine", machine_summary(machine));
 	end_file(move, move->arriving);
-	/* At the target it has come if its worker lives, or it has none; else that has ended with it. */
+	/* At the target it has come if its worker lives, or it has none; else that has ended with
+	 * it. */
 	end_job(move, move->arriving && (move->off || machine->worker != 0));
 	checkpoint_mend(machine); /* which had to wait for this */
 }
@@ -907,7 +913,8 @@ static bool cancel(struct job *job)
 		}
 		return false;
 	case SETTLING:
-		/* Between two looks at a file that does not say it: who cancels may delete the machine then. */
+		/* Between two looks at a file that does not say it: who cancels may delete the
+		 * machine then. */
 		if (move->timer.armed && job->machine->worker == 0) {
 			move->cancelled = true;
 			end_job(move, false);

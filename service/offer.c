@@ -1,6 +1,7 @@
 /*
- * A machine as one host offers it to another (move.c): its name and document, and what its worker has, which may be another configuration until its next
- * start. At the host where it shall run nothing of it is believed.
+ * A machine as one host offers it to another (move.c): its name and document, and what its worker
+ * has, which may be another configuration until its next start. At the host where it shall run
+ * nothing of it is believed.
  */
 #include <limits.h>
 #include <stdio.h>

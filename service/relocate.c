@@ -1,12 +1,14 @@
 /*
- * A machine's files of disks, with those of its checkpoints, go to another folder of this host: of a machine that is off, by the process that has its tree
- * (tree.c). disks.moving says what is under way: from where to where, and what is whole.
+ * A machine's files of disks, with those of its checkpoints, go to another folder of this host: of
+ * a machine that is off, by the process that has its tree (tree.c). disks.moving says what is under
+ * way: from where to where, and what is whole.
  *
  *   disks.moving -> copies, NEW.moving-TOKEN, each with the name NEW as well when it is whole -> their parents are the copies -> disks.moving: "copied"
  *     -> the documents name the copies -> the old files are deleted -> disks.moving is deleted
  *
- * What decides is "copied". A process that is cut before it has the copies deleted by the next one (relocate_mend), behind it that one goes on. An old file and its
- * copy read the same, and each lies over what it lay over; so in between a document may name either.
+ * What decides is "copied". A process that is cut before it has the copies deleted by the next one
+ * (relocate_mend), behind it that one goes on. An old file and its copy read the same, and each
+ * lies over what it lay over; so in between a document may name either.
  */
 #include <errno.h>
 #include <fcntl.h>

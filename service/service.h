@@ -1,8 +1,10 @@
 /*
- * vmms, the management service: what its parts share. docs/design/service.md says how it works and why.
+ * vmms, the management service: what its parts share. docs/design/service.md says how it works and
+ * why.
  *
- * One thread, no locks; nothing waits but loop_run(). What takes its time is asked of a worker or of a process, and goes on when that
- * answers. JSON values that a function takes are marked so; all others stay the caller's.
+ * One thread, no locks; nothing waits but loop_run(). What takes its time is asked of a worker or
+ * of a process, and goes on when that answers. JSON values that a function takes are marked so; all
+ * others stay the caller's.
  */
 #ifndef SERVICE_SERVICE_H
 #define SERVICE_SERVICE_H
@@ -81,7 +83,8 @@ bool who_is(struct service *service, uid_t uid, char name[64], bool *is_admin);
 
 /* ---- Refusals ---- */
 
-/* What goes wrong, for who asked: a word of service.h, a sentence that names the thing, what to do; empty where there is nothing to say. */
+/* What goes wrong, for who asked: a word of service.h, a sentence that names the thing, what to do;
+ * empty where there is nothing to say. */
 struct refusal {
 	const char *code;
 	char detail[600];
@@ -106,13 +109,15 @@ void functions_heard(struct machine *machine, const json_t *status);
 /* Its worker has ended, and what is remembered of it is about to go. */
 void functions_end(struct machine *machine);
 struct job;
-/* Those that the job's machine has are taken from it; then `next`, or the job has failed. False: it has none. */
+/* Those that the job's machine has are taken from it; then `next`, or the job has failed. False: it
+ * has none. */
 bool functions_take(struct job *job, void (*next)(struct job *job));
 
 /* ---- Programs that are asked, and end (tool.c) ---- */
 
 struct tool;
-/* `out`: what it printed; `said`: the beginning of what it said on standard error, the callee's to cut. */
+/* `out`: what it printed; `said`: the beginning of what it said on standard error, the callee's to
+ * cut. */
 typedef void tool_done(void *user, bool done, const char *out, char *said);
 /* A process in this folder; `done` is called when it has ended. NULL: why. */
 struct tool *tool_run(struct service *service, const char *program, const char *folder,
@@ -231,8 +236,8 @@ double machine_cpu_seconds(const struct machine *machine);
 void machine_start_all(struct service *service);
 
 /*
- * start.c: a process of a program, of a session of its own, in this folder. `fds` become its descriptors from 3 on, `out` and
- * `err` what they are called. The process, or -errno.
+ * start.c: a process of a program, of a session of its own, in this folder. `fds` become its
+ * descriptors from 3 on, `out` and `err` what they are called. The process, or -errno.
  */
 pid_t start_process(const char *program, const char *folder, const char *const *words,
 		    const int *fds, unsigned int count, int out, int err);
@@ -244,13 +249,16 @@ struct arriving {
 	int stream; /* a connected socket, the caller's */
 	const char *owner;
 };
-/* A worker for the machine, from its saved state if there is one; or (not NULL) for one that comes. False: why. */
+/* A worker for the machine, from its saved state if there is one; or (not NULL) for one that comes.
+ * False: why. */
 bool start_worker(struct machine *machine, const struct arriving *from, struct refusal *why);
-/* The log of a worker that has run for long begins anew: a guest can add some lines a minute to it. */
+/* The log of a worker that has run for long begins anew: a guest can add some lines a minute to
+ * it. */
 void start_trim_log(const struct machine *machine);
 /* The last line that it left in its log, or "". */
 void start_last_words(const struct machine *machine, char *text, size_t size);
-/* 0: nobody has the lock; 1: a worker has it, and *worker is who (0: it has just been made, and is not itself yet); or -errno. */
+/* 0: nobody has the lock; 1: a worker has it, and *worker is who (0: it has just been made, and is
+ * not itself yet); or -errno. */
 int start_take_lock(struct machine *machine, pid_t *worker);
 
 /* ---- Documents and folders (settings.c, judge.c, store.c) ---- */
@@ -264,7 +272,8 @@ json_t *settings_for_worker(const struct machine *machine, const json_t *documen
 bool settings_name_is_good(const char *name, struct refusal *why);
 enum role settings_role(const struct settings *settings, const char *user);
 /*
- * Whether the worker would take it: asked of the program itself. `done` is called later, once; never if false is returned at once.
+ * Whether the worker would take it: asked of the program itself. `done` is called later, once;
+ * never if false is returned at once.
  */
 bool settings_check(struct service *service, const char *folder, json_t *for_worker,
 		    void (*done)(void *user, const struct refusal *why), void *user,
@@ -274,8 +283,9 @@ bool store_scan(struct service *service); /* false: said why */
 /* `why` NULL: it is written, and the machine's. */
 typedef void store_done(struct machine *machine, void *user, const struct refusal *why);
 /*
- * Takes the document, and writes it so that after a power cut there is the old one or the new one. False: refused at once; else `done` is called later,
- * and until then the machine is `writing`: nothing begins with it, and it is neither written nor deleted.
+ * Takes the document, and writes it so that after a power cut there is the old one or the new one.
+ * False: refused at once; else `done` is called later, and until then the machine is `writing`:
+ * nothing begins with it, and it is neither written nor deleted.
  */
 bool store_write(struct machine *machine, json_t *document, store_done *done, void *user,
 		 struct refusal *why);
@@ -283,13 +293,16 @@ bool store_write(struct machine *machine, json_t *document, store_done *done, vo
 bool store_create(struct machine *machine, json_t *document, store_done *done, void *user,
 		  struct refusal *why);
 bool store_rename(struct machine *machine, const char *name, struct refusal *why);
-/* With what lies in its folder: what firmware and TPM keep, or that and the files of disks. *kept: something is left in the folder. */
+/* With what lies in its folder: what firmware and TPM keep, or that and the files of disks. *kept:
+ * something is left in the folder. */
 enum store_files { STORE_KEEP, STORE_FIRMWARE, STORE_DISKS };
 bool store_delete(struct machine *machine, enum store_files files, bool *kept, struct refusal *why);
 bool store_mark(const struct machine *machine, const char *file, bool there);
-/* A file of a folder, whole or not at all. 0 or -errno: nothing has changed, as far as that can be told. The folder is the caller's to sync. */
+/* A file of a folder, whole or not at all. 0 or -errno: nothing has changed, as far as that can be
+ * told. The folder is the caller's to sync. */
 int store_replace(int folder, const char *name, const char *text);
-/* Another process has changed the document, or checkpoints. False: why, and the document is as it was. */
+/* Another process has changed the document, or checkpoints. False: why, and the document is as it
+ * was. */
 bool store_reload(struct machine *machine, struct refusal *why);
 
 /* ---- Checkpoints (checkpoint.c, tree.c) ---- */
@@ -311,7 +324,8 @@ bool tree_has_to_merge(const json_t *machine, json_t *points);
 bool tree_is_line(const char *file, const char *other);
 /* A disk of a document that the guest writes to. */
 bool tree_is_written(const json_t *disk);
-/* A document in the folder of the process; that of a checkpoint, or (NULL) the machine's. False: said why. */
+/* A document in the folder of the process; that of a checkpoint, or (NULL) the machine's. False:
+ * said why. */
 bool tree_write_document(const char *path, const json_t *document) MUST_CHECK;
 bool tree_write(const char *id, const json_t *object) MUST_CHECK;
 /* `vmms --tree VERB VMCTL CONTROL WHAT`, in a machine's folder. The exit status. */
@@ -319,18 +333,22 @@ int tree_main(int argc, char **argv);
 #define TREE_FOLDER "checkpoints"
 
 /*
- * relocate.c: files of disks that go to another folder, of a machine that is off, by `vmms --tree`. The documents are changed and written. wanted: to; token;
- * needed: files that other machines name; elsewhere: others that may lie over one. And what was cut is taken back, or goes on. False: said why.
+ * relocate.c: files of disks that go to another folder, of a machine that is off, by `vmms --tree`.
+ * The documents are changed and written. wanted: to; token; needed: files that other machines name;
+ * elsewhere: others that may lie over one. And what was cut is taken back, or goes on. False: said
+ * why.
  */
 bool relocate(const json_t *wanted, json_t *machine, json_t *points) MUST_CHECK;
 bool relocate_mend(json_t *machine, json_t *points) MUST_CHECK;
 #define FILE_MOVING "disks.moving"
 
 /*
- * firmware_files.c: what UEFI firmware and a TPM keep, as a checkpoint has it; in the machine's folder, by `vmms --tree`. False: said why.
+ * firmware_files.c: what UEFI firmware and a TPM keep, as a checkpoint has it; in the machine's
+ * folder, by `vmms --tree`. False: said why.
  *
- * Taken of a machine that stands (`alive`) or is off; dropped with the checkpoint. On the way back they are staged before the document is written that has the token, and
- * settled afterwards, one by one by the next process if this one is cut.
+ * Taken of a machine that stands (`alive`) or is off; dropped with the checkpoint. On the way back
+ * they are staged before the document is written that has the token, and settled afterwards, one by
+ * one by the next process if this one is cut.
  */
 bool firmware_files_take(const json_t *document, const char *id, bool alive) MUST_CHECK;
 void firmware_files_drop(const char *id);
@@ -352,10 +370,12 @@ const char *firmware_files_differ(const json_t *document, const json_t *config);
 /* The name of one that is there already, of a machine that is not; NULL: there is none. */
 const char *firmware_files_left(const struct machine *machine, const json_t *document);
 
-/* A list, the oldest first, without those that are deleted; and one, with its document (NULL: why). */
+/* A list, the oldest first, without those that are deleted; and one, with its document (NULL:
+ * why). */
 json_t *checkpoints_list(const struct machine *machine);
 json_t *checkpoint_show(const struct machine *machine, const char *id, struct refusal *why);
-/* A job; NULL: why. The body: name, notes, and of a new one type, all optional; `more`: what goes with the verb, taken. */
+/* A job; NULL: why. The body: name, notes, and of a new one type, all optional; `more`: what goes
+ * with the verb, taken. */
 struct job *checkpoint_take(struct machine *machine, const json_t *body, const char *user,
 			    struct refusal *why);
 struct job *checkpoint_rename(struct machine *machine, const char *id, const json_t *body,
@@ -374,8 +394,8 @@ bool checkpoint_undo_lacks(const struct machine *machine);
 /* What was cut, or could not be merged while it ran, is brought to its end, by a job. */
 void checkpoint_mend(struct machine *machine);
 /*
- * Files are merged while the machine runs, by a job that begins when there is nothing else to be done with it, and gives way to all that is asked for.
- * What the worker says of its jobs is heard.
+ * Files are merged while the machine runs, by a job that begins when there is nothing else to be
+ * done with it, and gives way to all that is asked for. What the worker says of its jobs is heard.
  */
 bool checkpoint_may_merge(const struct machine *machine);
 void checkpoint_merge(struct machine *machine);
@@ -385,7 +405,8 @@ void checkpoint_heard(struct machine *machine, const json_t *worker_job);
 void checkpoint_met(struct machine *machine);
 bool checkpoint_is_action(const struct action *action);
 
-/* ---- Moves to other hosts, and from them (move.c, arrival.c, offer.c, shared.c, luggage.c) ---- */
+/* ---- Moves to other hosts, and from them (move.c, arrival.c, offer.c, shared.c, luggage.c)
+ * ---- */
 
 struct request;
 
@@ -440,7 +461,8 @@ bool move_is_action(const struct action *action);
 
 #define STEP_WORDS_MAX 14
 
-/* What vmctl is to do with a worker. The words are the step's own, or of the documents that it was made of. */
+/* What vmctl is to do with a worker. The words are the step's own, or of the documents that it was
+ * made of. */
 struct step {
 	const char *words[STEP_WORDS_MAX];
 	unsigned int count;
@@ -456,21 +478,24 @@ void difference_place(json_t *document, const json_t *running);
 json_t *difference_bounds(const json_t *config);
 /* More memory at most. */
 bool difference_wants_more(const json_t *from, const json_t *to);
-/* What a worker has, when it has been led from `running` to `to` as far as it can be while it runs. */
+/* What a worker has, when it has been led from `running` to `to` as far as it can be while it
+ * runs. */
 json_t *difference_apply(const json_t *running, const json_t *to, const json_t *bounds);
 /* The members in which they differ. */
 json_t *difference_waits(const json_t *running, const json_t *to);
 /* The next step from one to the other, by the worker's status. False: there is none. */
 bool difference_next(const json_t *from, const json_t *to, const json_t *status, struct step *step);
 
-/* The number of the first adapter from this one on that is to have a virtual function, and has none; -1: there is none. */
+/* The number of the first adapter from this one on that is to have a virtual function, and has
+ * none; -1: there is none. */
 json_int_t difference_lacks_function(const json_t *config, const json_t *status, json_int_t from);
 
 /* A worker has been started so, has been met, or has ended. */
 void change_started(struct machine *machine, const json_t *config);
 void change_met(struct machine *machine);
 void change_ended(struct machine *machine);
-/* Of one whose document does not say its id: that of the worker which was started by its name. False: there is none. */
+/* Of one whose document does not say its id: that of the worker which was started by its name.
+ * False: there is none. */
 bool change_find_id(struct machine *machine);
 /* What else is remembered of it, beside its configuration. Takes the value. */
 void change_remember(struct machine *machine, const char *key, json_t *value);
@@ -482,7 +507,8 @@ json_t *change_disks(const struct machine *machine);
 void change_place(const struct machine *machine, json_t *document);
 /* The document is another one, and the worker has followed it already. */
 void change_followed(struct machine *machine);
-/* Another document, and name (NULL: the same), if it is of this revision still. As store_write(). */
+/* Another document, and name (NULL: the same), if it is of this revision still. As
+ * store_write(). */
 bool change_write(struct machine *machine, json_t *document, const char *name, const char *revision,
 		  store_done *done, void *user, struct refusal *why);
 bool change_is_under_way(const struct machine *machine, struct refusal *why);
@@ -490,7 +516,8 @@ bool change_is_under_way(const struct machine *machine, struct refusal *why);
 extern const struct action change_action;
 void change_release(struct job *job);
 
-/* metrics.c: workers are asked, and `done` is called when they have answered, or after two seconds. False: no memory. */
+/* metrics.c: workers are asked, and `done` is called when they have answered, or after two seconds.
+ * False: no memory. */
 bool metrics_scrape(struct service *service, void (*done)(void *user), void *user);
 /* Of the machines that may be seen; the caller frees it. NULL: no memory. */
 char *metrics_text(const struct service *service,
@@ -502,7 +529,8 @@ struct request;
 /* addresses.c: what a machine's guest says of its adapters' addresses; answers, later. */
 void addresses_ask(struct request *request, struct machine *machine);
 
-/* devices.c: the host's PCI devices, as an answer; one goes to vfio-pci for guests, or back to its own driver. */
+/* devices.c: the host's PCI devices, as an answer; one goes to vfio-pci for guests, or back to its
+ * own driver. */
 void devices_list(struct request *request);
 void devices_give(struct request *request, const char *address, bool to_guests);
 
@@ -514,8 +542,8 @@ json_t *storage_users(const struct service *service, const char *path);
 json_t *storage_paths_elsewhere(const struct service *service);
 
 /*
- * files.c: a machine's files of disks. Each answers, later. One that is brought or fetched becomes the request's `transfer`, when it has begun or is
- * refused; it is released with the request.
+ * files.c: a machine's files of disks. Each answers, later. One that is brought or fetched becomes
+ * the request's `transfer`, when it has begun or is refused; it is released with the request.
  */
 void files_list(struct request *request, const struct machine *machine);
 void files_create(struct request *request, const struct machine *machine, const json_t *body);
@@ -525,14 +553,16 @@ void files_delete(struct request *request, const struct machine *machine, const 
 void files_take(struct request *request, const struct machine *machine, const char *name);
 void files_give(struct request *request, const struct machine *machine, const char *name);
 
-/* `go` is called, later or at once: whether no disk of another machine's lies over one of this one's, which is to go with its disks. */
+/* `go` is called, later or at once: whether no disk of another machine's lies over one of this
+ * one's, which is to go with its disks. */
 void files_unneeded(struct request *request, const struct machine *machine,
 		    void (*go)(struct request *request, const struct refusal *why));
 
 struct transfer;
 /* Whether the answer is its bytes: then how many there are. */
 bool transfer_is_fetched(const struct transfer *transfer, uint64_t *size);
-/* What is left of it is in *size. False: there is no room for that now; request_go_on() when there is. */
+/* What is left of it is in *size. False: there is no room for that now; request_go_on() when there
+ * is. */
 bool transfer_put(struct transfer *transfer, const char *bytes, size_t *size);
 /* -EAGAIN: there is nothing now; request_go_on() when there is. -EPIPE: there is no more. */
 ssize_t transfer_get(struct transfer *transfer, char *to, size_t size);
@@ -540,7 +570,8 @@ void transfer_release(struct transfer *transfer);
 
 /* file_process.c: `vmms --file VERB NAME WANTED`, in a machine's folder. The exit status. */
 int file_main(int argc, char **argv);
-/* Whether a file of the store, of its own folder or of these (paths) lies over it; also if nobody can tell. In a machine's folder. */
+/* Whether a file of the store, of its own folder or of these (paths) lies over it; also if nobody
+ * can tell. In a machine's folder. */
 bool file_is_parent(const char *name, const json_t *elsewhere);
 #define FILE_SOCKET  3          /* by which bytes come and go */
 #define FILE_PARTIAL ".partial" /* behind the name of one that is not whole yet */
@@ -655,7 +686,8 @@ void events_destroy(struct service *service);
 /* Takes the object. */
 void events_emit(struct service *service, const char *name, json_t *object);
 uint64_t events_last(const struct service *service);
-/* The next one after `id` as SSE has it, or NULL: there is none yet. Those in between may be forgotten. */
+/* The next one after `id` as SSE has it, or NULL: there is none yet. Those in between may be
+ * forgotten. */
 const char *events_next(const struct service *service, uint64_t *id);
 
 /* ---- Consoles (console.c) ---- */
@@ -664,21 +696,24 @@ const char *events_next(const struct service *service, uint64_t *id);
 void console_open(struct machine *machine);
 void console_close(struct machine *machine);
 #define CONSOLE_LAST_MAX 4096
-/* Of a machine that has a console: what it showed last, a text of so many bytes and no more than that, with the guest's control characters. */
+/* Of a machine that has a console: what it showed last, a text of so many bytes and no more than
+ * that, with the guest's control characters. */
 json_t *console_last(const struct machine *machine, size_t most);
 /*
- * A stream socket of somebody's who sees what the console shows, from what it has kept on, and types. `closed` is called when it is over; the
- * descriptor is not closed here. False: there is no console.
+ * A stream socket of somebody's who sees what the console shows, from what it has kept on, and
+ * types. `closed` is called when it is over; the descriptor is not closed here. False: there is no
+ * console.
  */
 bool console_attach(struct machine *machine, int fd, void (*closed)(void *user), void *user);
 
 /* ---- Screens (display.c) ---- */
 
-/* To the screen of a machine whose worker has one that it has from here (start.c). A stream socket of RFB, or -errno; -ENOENT: there is none. */
+/* To the screen of a machine whose worker has one that it has from here (start.c). A stream socket
+ * of RFB, or -errno; -ENOENT: there is none. */
 int display_connect(const struct machine *machine);
 /*
- * Joins it with a stream socket of somebody's who looks at the screen. `closed` is called when it is over; `viewer` is not closed here, `screen` is
- * taken. False: out of memory.
+ * Joins it with a stream socket of somebody's who looks at the screen. `closed` is called when it
+ * is over; `viewer` is not closed here, `screen` is taken. False: out of memory.
  */
 bool display_attach(struct machine *machine, int screen, int viewer, void (*closed)(void *user),
 		    void *user);
@@ -742,7 +777,8 @@ void switches_list(struct request *request);
 void switches_show(struct request *request, const char *name);
 void switches_create(struct request *request, const json_t *body);
 void switches_delete(struct request *request, const char *name);
-/* Adapters that have no address get one, which no other machine's has; or that which they had before (NULL: there was no such document). */
+/* Adapters that have no address get one, which no other machine's has; or that which they had
+ * before (NULL: there was no such document). */
 void switches_give_addresses(struct service *service, json_t *document, const json_t *before);
 
 /* openapi.S: the API's document. */

@@ -1,6 +1,6 @@
 /*
- * A machine's document (include/mgmt/machine.schema.json): what vmms reads of it, and what the worker is told. A machine's hardware is
- * judged by another (judge.c).
+ * A machine's document (include/mgmt/machine.schema.json): what vmms reads of it, and what the
+ * worker is told. A machine's hardware is judged by another (judge.c).
  */
 #include <stdio.h>
 #include <string.h>

@@ -1,9 +1,11 @@
 /*
- * What a move (move.c) looks at on storage that two hosts share: the owner file, and whether the files are the same at both. That storage may not answer, so
- * it is done by a process of its own, `vmms --shared VERB WHAT`, which prints an object. WHAT is JSON, and so is the answer.
+ * What a move (move.c) looks at on storage that two hosts share: the owner file, and whether the
+ * files are the same at both. That storage may not answer, so it is done by a process of its own,
+ * `vmms --shared VERB WHAT`, which prints an object. WHAT is JSON, and so is the answer.
  *
- * A file is the same at the other host if it is in use there by the source's worker: its locks are seen from here. Where locks do not travel two hosts could
- * write one disk, so that is looked for as well.
+ * A file is the same at the other host if it is in use there by the source's worker: its locks are
+ * seen from here. Where locks do not travel two hosts could write one disk, so that is looked for
+ * as well.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -65,8 +67,9 @@ static bool is_dvd(const json_t *disk)
 }
 
 /*
- * What a file is known by where nobody has it in use: its length and, as nobody writes to what lies below a checkpoint, who it is and its last change. So one that was
- * copied there is as good as the same. NULL: said why, or (a disc that has been taken away) nobody needs it.
+ * What a file is known by where nobody has it in use: its length and, as nobody writes to what lies
+ * below a checkpoint, who it is and its last change. So one that was copied there is as good as the
+ * same. NULL: said why, or (a disc that has been taken away) nobody needs it.
  */
 static json_t *describe(const char *path, bool dvd, struct disk_error *error)
 {
@@ -233,7 +236,8 @@ static const char *name_of(enum owner owner)
 }
 
 /*
- * The source, whose worker has died: a target that has all it needs puts its name in soon. A target that has died never does.
+ * The source, whose worker has died: a target that has all it needs puts its name in soon. A target
+ * that has died never does.
  */
 static int wait_for_target(int fd, enum owner *whose)
 {
@@ -254,8 +258,9 @@ static int wait_for_target(int fd, enum owner *whose)
 }
 
 /*
- * A file that is gone although its storage is there: the source takes it away when the machine is its own, and the two of them when both know that it is the
- * target's. So a target that does not know it yet has lost it. *beside*: what else is there, a disk or the folder.
+ * A file that is gone although its storage is there: the source takes it away when the machine is
+ * its own, and the two of them when both know that it is the target's. So a target that does not
+ * know it yet has lost it. *beside*: what else is there, a disk or the folder.
  */
 static bool is_taken_away(const json_t *wanted)
 {
@@ -300,7 +305,8 @@ static bool whose(const json_t *wanted)
 			: fail(member_text(wanted, "owner"), -ret);
 }
 
-/* It is ours, and our document says so: the other side has no use for the file, or has (`both`) to read it. */
+/* It is ours, and our document says so: the other side has no use for the file, or has (`both`) to
+ * read it. */
 static bool end(const json_t *wanted)
 {
 	const char *me = member_text(wanted, "me");

@@ -1,6 +1,7 @@
 /*
- * Starting workers. Each holds the machine's lock, a file in the run folder, as long as it lives: so none is started twice, whatever becomes
- * of vmms, and one that lives on is found by the next vmms.
+ * Starting workers. Each holds the machine's lock, a file in the run folder, as long as it lives:
+ * so none is started twice, whatever becomes of vmms, and one that lives on is found by the next
+ * vmms.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -240,7 +241,8 @@ void start_last_words(const struct machine *machine, char *text, size_t size)
 	snprintf(text, size, "%s", line);
 }
 
-/* What a saved state is called while it is read: a worker that has run on from it must not be followed by another. */
+/* What a saved state is called while it is read: a worker that has run on from it must not be
+ * followed by another. */
 static bool use_state(const struct machine *machine, bool *restore)
 {
 	char from[PATH_MAX], to[PATH_MAX];

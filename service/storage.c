@@ -1,8 +1,10 @@
 /*
- * The files of disks in the store: which lie there, how much of it they take, and which machine's document names them. A file that none names may be
- * the parent of one that does: who looks into files says so (vm disks), not the service.
+ * The files of disks in the store: which lie there, how much of it they take, and which machine's
+ * document names them. A file that none names may be the parent of one that does: who looks into
+ * files says so (vm disks), not the service.
  *
- * Only the store is looked at, where documents are read and written as well; a disk elsewhere may be at a server that does not answer.
+ * Only the store is looked at, where documents are read and written as well; a disk elsewhere may
+ * be at a server that does not answer.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -18,7 +20,8 @@
 
 #define FILES_MAX 4096 /* that are told of */
 
-/* Whether a document's name of a file is that of `wanted`, whose name in the machine's own folder is `here` (NULL: it lies elsewhere). */
+/* Whether a document's name of a file is that of `wanted`, whose name in the machine's own folder
+ * is `here` (NULL: it lies elsewhere). */
 static bool is_file(const json_t *file, const char *wanted, const char *here)
 {
 	const char *name = json_string_value(file);
@@ -142,7 +145,8 @@ static void add_elsewhere(const struct service *service, json_t *files, const js
 	}
 }
 
-/* What documents name outside of the store, those of checkpoints too: an absolute path that does not begin with its. */
+/* What documents name outside of the store, those of checkpoints too: an absolute path that does
+ * not begin with its. */
 static json_t *elsewhere(const struct service *service)
 {
 	json_t *files = json_array();

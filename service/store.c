@@ -1,7 +1,9 @@
 /*
- * Machines on disk: a folder each, whose name is the machine's, with its document, and by default its disks. What is there is the truth.
+ * Machines on disk: a folder each, whose name is the machine's, with its document, and by default
+ * its disks. What is there is the truth.
  *
- * A document is written beside the old one and renamed over it, file and folder each synced: after a power cut it is the old or the new one.
+ * A document is written beside the old one and renamed over it, file and folder each synced: after
+ * a power cut it is the old or the new one.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -124,7 +126,8 @@ static void written(void *user)
 		}
 		refuse_file(&why, machine, FILE_DOCUMENT, -write->ret);
 	} else {
-		/* The new one is there: that a cut may bring the old one back is all that can fail now. */
+		/* The new one is there: that a cut may bring the old one back is all that can fail
+		 * now. */
 		if (write->synced != 0) {
 			say("%s: %s", machine->name, strerror(-write->synced));
 		}
@@ -192,7 +195,8 @@ bool store_create(struct machine *machine, json_t *document, store_done *done, v
 		json_decref(document);
 		return refuse_file(why, machine, "its folder", ENAMETOOLONG);
 	}
-	/* A folder without a document is nobody's: disks that a deleted machine left, or that were put there for this one. */
+	/* A folder without a document is nobody's: disks that a deleted machine left, or that were
+	 * put there for this one. */
 	made = mkdir(path, 0750) == 0;
 	if (!made && errno != EEXIST) {
 		json_decref(document);

@@ -1,6 +1,7 @@
 /*
- * Virtual switches: vswitchd has them, and vswitch is who asks it (include/mgmt/switch.h), a process for each question, since what opens a card or makes a tap
- * may wait. Here is who asks for what, and which machine is at which port.
+ * Virtual switches: vswitchd has them, and vswitch is who asks it (include/mgmt/switch.h), a
+ * process for each question, since what opens a card or makes a tap may wait. Here is who asks for
+ * what, and which machine is at which port.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -104,7 +105,8 @@ static json_t *machines_on(const struct service *service, const char *name, bool
 	return list;
 }
 
-/* A worker calls its ports after the machine, with a number, where its document has no names for them. */
+/* A worker calls its ports after the machine, with a number, where its document has no names for
+ * them. */
 static bool has_port(const struct machine *machine, const char *of, const char *port)
 {
 	const json_t *network;

@@ -1,4 +1,5 @@
-/* Programs that are asked for something and end: what they said, and whether they did it. Each is a process of its own, so it may wait. */
+/* Programs that are asked for something and end: what they said, and whether they did it. Each is a
+ * process of its own, so it may wait. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

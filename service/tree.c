@@ -1,8 +1,11 @@
 /*
- * A machine's tree of checkpoints on disk (docs/design/checkpoint.md). All that looks into files of disks, or waits for a worker, is done by a process of
- * its own, `vmms --tree` in the machine's folder, one at a time for a machine: the service's loop waits for nothing. What it is asked for is JSON.
+ * A machine's tree of checkpoints on disk (docs/design/checkpoint.md). All that looks into files of
+ * disks, or waits for a worker, is done by a process of its own, `vmms --tree` in the machine's
+ * folder, one at a time for a machine: the service's loop waits for nothing. What it is asked for
+ * is JSON.
  *
- * Every step leaves files from which the next process (`mend`) sees what was under way. What decides is the rename of machine.json.
+ * Every step leaves files from which the next process (`mend`) sees what was under way. What
+ * decides is the rename of machine.json.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -222,7 +225,8 @@ static bool name_child(const char *file, const char *token, char name[PATH_MAX])
 	return (length > 0 && length < PATH_MAX) || fail(file, ENAMETOOLONG);
 }
 
-/* For each disk that is written a new file over it: {new: old}, and the document with the new ones. NULL: said why. */
+/* For each disk that is written a new file over it: {new: old}, and the document with the new ones.
+ * NULL: said why. */
 static json_t *name_children(json_t *document, const char *token)
 {
 	json_t *over = json_object(), *disk;
@@ -423,8 +427,9 @@ static bool is_alive(const struct tree *tree)
 }
 
 /*
- * The guest's file systems stand: vmctl holds them as long as a command runs, which is a cat on our pipes. So what comes back of it says that they do. They go on
- * with the guest after its pause, or when this is ended.
+ * The guest's file systems stand: vmctl holds them as long as a command runs, which is a cat on our
+ * pipes. So what comes back of it says that they do. They go on with the guest after its pause, or
+ * when this is ended.
  */
 struct frozen {
 	pid_t vmctl;
@@ -531,8 +536,9 @@ static bool is_type(const struct tree *tree, const char *type)
 }
 
 /*
- * A production checkpoint is one of the disks, of a guest that has brought all to them. A guest that cannot is taken with its memory, unless that is not wanted. One
- * that is off has brought all to its disks.
+ * A production checkpoint is one of the disks, of a guest that has brought all to them. A guest
+ * that cannot is taken with its memory, unless that is not wanted. One that is off has brought all
+ * to its disks.
  */
 static bool prepare(const struct tree *tree, struct frozen *frozen)
 {
@@ -730,7 +736,8 @@ static const char *parent_of_file(const struct tree *tree, const char *file)
 	return parent;
 }
 
-/* Where the worker has a file: [ide:]NUMBER of its disk, and what lies over it there ("": it is the top). False: nowhere. */
+/* Where the worker has a file: [ide:]NUMBER of its disk, and what lies over it there ("": it is the
+ * top). False: nowhere. */
 static bool find_in_worker(const struct tree *tree, const char *file, char number[24],
 			   const char **above)
 {
@@ -755,7 +762,8 @@ static bool find_in_worker(const struct tree *tree, const char *file, char numbe
 	return false;
 }
 
-/* A file goes into its parent: by the worker, if that has it. `look`: it is only asked whether that has been done. */
+/* A file goes into its parent: by the worker, if that has it. `look`: it is only asked whether that
+ * has been done. */
 static bool merge_file(const struct tree *tree, const char *file, const char *parent, bool look)
 {
 	const char *words[] = {NULL, NULL, look ? "merged" : "merge", NULL, file, parent,
@@ -868,8 +876,9 @@ static void pass_over(json_t *document, const json_t *point)
 }
 
 /*
- * What lies over a checkpoint's files goes down into them, one after the other, and after each the documents say so. `id` NULL: the machine's.
- * `look`: those alone that have gone. False: not all have.
+ * What lies over a checkpoint's files goes down into them, one after the other, and after each the
+ * documents say so. `id` NULL: the machine's. `look`: those alone that have gone. False: not all
+ * have.
  */
 static bool merge_down(struct tree *tree, const char *of, const char *id, bool look)
 {
@@ -885,7 +894,8 @@ static bool merge_down(struct tree *tree, const char *of, const char *id, bool l
 	{
 		const char *file = json_string_value(parent);
 
-		/* A disk that was taken out since, or one that has gone down already, and lies over the checkpoint's parent. */
+		/* A disk that was taken out since, or one that has gone down already, and lies over
+		 * the checkpoint's parent. */
 		if (!good || !names_file(document, child) || !names_file(point, file)) {
 			continue;
 		}
@@ -924,7 +934,8 @@ static void remove_point(struct tree *tree, const char *id)
 	json_object_del(tree->points, id);
 }
 
-/* What was deleted goes, as far as it can. A worker's files wait for a job of their own, which may take long (`merges`). */
+/* What was deleted goes, as far as it can. A worker's files wait for a job of their own, which may
+ * take long (`merges`). */
 static bool collect(struct tree *tree, bool merges)
 {
 	const char *id, *child;
@@ -948,7 +959,8 @@ static bool merge(struct tree *tree)
 }
 
 /*
- * A merge that was cut may have had its end in the worker: then its disk goes on in another file than the document says. To be known before it gets a new one.
+ * A merge that was cut may have had its end in the worker: then its disk goes on in another file
+ * than the document says. To be known before it gets a new one.
  */
 static void settle_merged(struct tree *tree)
 {
@@ -1004,7 +1016,8 @@ static bool is_off(const struct tree *tree)
 	return !is_alive(tree) && access(FILE_STATE, F_OK) != 0;
 }
 
-/* The files that were written since the start are the machine's no more; those that they lie over are. */
+/* The files that were written since the start are the machine's no more; those that they lie over
+ * are. */
 static bool discard(struct tree *tree, const char *id)
 {
 	json_t *before = json_object_get(json_object_get(tree->points, id), "document"), *parent,
@@ -1049,7 +1062,8 @@ static void remove_undone(struct tree *tree)
 	}
 }
 
-/* Of one that has been turned off, by whatever: what it wrote since its start is discarded, or goes down into what that lies over. */
+/* Of one that has been turned off, by whatever: what it wrote since its start is discarded, or goes
+ * down into what that lies over. */
 static bool settle_undo(struct tree *tree)
 {
 	char id[UUID_TEXT];
@@ -1068,7 +1082,8 @@ static bool settle_undo(struct tree *tree)
 	return true;
 }
 
-/* Before a start: what was left is settled, and all that is written goes to new files, below which is a checkpoint that nobody sees. */
+/* Before a start: what was left is settled, and all that is written goes to new files, below which
+ * is a checkpoint that nobody sees. */
 static bool undo(struct tree *tree)
 {
 	if (!is_off(tree)) {
@@ -1224,7 +1239,8 @@ static void remove_exported(const char *folder)
 	(void)rmdir(folder);
 }
 
-/* A folder as one of the store's: put there, it is a machine as it was then. What is not whole has no document. */
+/* A folder as one of the store's: put there, it is a machine as it was then. What is not whole has
+ * no document. */
 static bool export_point(struct tree *tree)
 {
 	const char *id = member_text(tree->wanted, "id"), *folder = member_text(tree->wanted, "to");

@@ -1,6 +1,7 @@
 /*
- * Who a user is: the name, and whether it administers, as the system's directories say (NSS). Those may be servers that do not answer, so threads ask
- * them, and what they said counts for some seconds. Root, and the user that vmms runs as, are known without.
+ * Who a user is: the name, and whether it administers, as the system's directories say (NSS). Those
+ * may be servers that do not answer, so threads ask them, and what they said counts for some
+ * seconds. Root, and the user that vmms runs as, are known without.
  */
 #include <grp.h>
 #include <pwd.h>

@@ -1,5 +1,6 @@
 /*
- * The control socket: one request a packet (hosted/rpc.h), answered at once. Who may change things: root, and the daemon's own user.
+ * The control socket: one request a packet (hosted/rpc.h), answered at once. Who may change things:
+ * root, and the daemon's own user.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -96,7 +96,8 @@ void plug_accept(struct daemon *daemon);
 void plug_serve(struct plug *plug);
 /* Network cards came, went, lost a link or got one. */
 void plug_look_at_links(struct daemon *daemon);
-/* Those that broke, or whose other end is gone. True: there were some, and frames that waited for them wait no more. */
+/* Those that broke, or whose other end is gone. True: there were some, and frames that waited for
+ * them wait no more. */
 bool plug_sweep(struct daemon *daemon);
 
 /* ---- control.c, methods.c ---- */

@@ -1,4 +1,5 @@
-/* The extensions that are loaded, as forwarding calls them; include/switch/extension.h is theirs. */
+/* The extensions that are loaded, as forwarding calls them; include/switch/extension.h is
+ * theirs. */
 #ifndef SWITCH_EXTEND_H
 #define SWITCH_EXTEND_H
 

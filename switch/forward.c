@@ -270,7 +270,8 @@ static struct port *look_up(const struct vswitch *net, const struct frame *frame
 	return port == STATION_NOWHERE ? NULL : net->ports[port];
 }
 
-/* One whose frames go by a virtual function is behind the card that has that; where there is no card, nowhere. */
+/* One whose frames go by a virtual function is behind the card that has that; where there is no
+ * card, nowhere. */
 static struct port *find_receiver(const struct vswitch *net, const struct frame *frame,
 				  uint32_t now_s)
 {

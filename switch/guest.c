@@ -399,9 +399,10 @@ static uint32_t hash_of(const struct guest *guest, const struct frame *frame)
 }
 
 /*
- * Of a flow always the same: the one by which the guest sends it, so that one thread of the guest's worker is woken for both
- * directions, if its table has that one; else the table's, by the hash that the guest wants (`wanted`), or, if it wants none, by what
- * the sender says, or by the addresses.
+ * Of a flow always the same: the one by which the guest sends it, so that one thread of the guest's
+ * worker is woken for both directions, if its table has that one; else the table's, by the hash
+ * that the guest wants (`wanted`), or, if it wants none, by what the sender says, or by the
+ * addresses.
  */
 static uint32_t queue_of(const struct guest *guest, const struct frame *frame, uint32_t wanted)
 {

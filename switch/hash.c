@@ -1,6 +1,6 @@
 /*
- * See hash.h. The hash is linear: what each four bits of the input add depends on their place and their value alone, so for a key there is
- * a table of all that.
+ * See hash.h. The hash is linear: what each four bits of the input add depends on their place and
+ * their value alone, so for a key there is a table of all that.
  */
 #include "switch/hash.h"
 

@@ -1,6 +1,6 @@
 /*
- * The hash by which an adapter of several queues spreads what it hears: Toeplitz, of a frame's addresses and of the ports of TCP,
- * by a key of the guest's (NDIS' receive side scaling).
+ * The hash by which an adapter of several queues spreads what it hears: Toeplitz, of a frame's
+ * addresses and of the ports of TCP, by a key of the guest's (NDIS' receive side scaling).
  */
 #ifndef SWITCH_HASH_H
 #define SWITCH_HASH_H

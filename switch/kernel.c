@@ -56,8 +56,8 @@ struct kernel {
 	uint32_t first, count; /* of arrivals, round and round */
 	struct arrival arrivals[SWITCH_BATCH];
 	/*
-	 * From departure_first on they are still to be sent. While the port is full, what they refer to
-	 * was copied to `kept`, since its owner has it back.
+	 * From departure_first on they are still to be sent. While the port is full, what they
+	 * refer to was copied to `kept`, since its owner has it back.
 	 */
 	uint32_t departure_first, departure_count;
 	uint8_t *kept;
@@ -189,8 +189,8 @@ static void read_socket(struct kernel *kernel)
 		return;
 	}
 	/*
-	 * It is asked again though there were fewer than there was room for: under load the next ones
-	 * have come meanwhile, and a look into an empty socket costs less than an event.
+	 * It is asked again though there were fewer than there was room for: under load the next
+	 * ones have come meanwhile, and a look into an empty socket costs less than an event.
 	 */
 	for (int i = 0; i < count; i++) {
 		struct arrival *arrival = arrival_at(kernel, kernel->count);
@@ -348,7 +348,8 @@ static bool send_departures(struct kernel *kernel)
 		} else if (errno == EAGAIN) {
 			return false;
 		} else if (errno != EINTR) {
-			/* The first of those that are left: longer than the card takes, or the card is down. */
+			/* The first of those that are left: longer than the card takes, or the card
+			 * is down. */
 			kernel->gone |= is_end(errno);
 			kernel->departure_first++;
 			port_lost(kernel->port, 1);

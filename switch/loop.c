@@ -145,7 +145,8 @@ bool loop_run(struct daemon *daemon)
 		}
 		swept = plug_sweep(daemon);
 		last_ns = frames != 0 ? now : last_ns;
-		/* Also after a turn with frames: what has come meanwhile is seen here, and debts want another. */
+		/* Also after a turn with frames: what has come meanwhile is seen here, and debts
+		 * want another. */
 		if (!swept && wait_ns != 0 &&
 		    (daemon->guest_count == 0 || now - last_ns >= daemon->awake_ns) &&
 		    may_sleep(daemon)) {

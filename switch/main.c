@@ -143,8 +143,8 @@ static bool parse(struct daemon *daemon, int argc, char **argv, const char **con
 }
 
 /*
- * A guest that sends one frame often sends another: so the switch looks a little longer before it sleeps. On a single processor it
- * would only keep the guest from sending.
+ * A guest that sends one frame often sends another: so the switch looks a little longer before it
+ * sleeps. On a single processor it would only keep the guest from sending.
  */
 static uint32_t choose_awake_ns(void)
 {

@@ -1,6 +1,7 @@
 /*
- * What the control socket can be asked, one row a method. Names of switches and ports are looked up as they are read, so that a method has
- * what they name; the settings of a port are its own before the request's are read over them.
+ * What the control socket can be asked, one row a method. Names of switches and ports are looked up
+ * as they are read, so that a method has what they name; the settings of a port are its own before
+ * the request's are read over them.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -386,7 +386,8 @@ static bool add_forwards(const struct forward *forwards, uint32_t count)
 
 static int null_fd = -1, ready_fd = -1; /* of the background: see below */
 
-/* Only the process that goes on comes back; the other ends when that one is ready, or has failed. */
+/* Only the process that goes on comes back; the other ends when that one is ready, or has
+ * failed. */
 static bool go_to_background(void)
 {
 	int ends[2];

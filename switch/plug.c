@@ -385,7 +385,8 @@ static void serve_hello(struct plug *plug)
 	if (valid && at == NULL) {
 		(void)send_welcome(plug->connection, &welcome, NULL, 0);
 	}
-	/* Who has the port may be about to leave it to this one, which may have no way to connect once more. */
+	/* Who has the port may be about to leave it to this one, which may have no way to connect
+	 * once more. */
 	plug->closing = !valid || at != NULL || welcome.result != -EBUSY;
 }
 

@@ -1,4 +1,5 @@
-/* JSON to settings and back: the rows of hosted/form.h for what ports and their access lists have. */
+/* JSON to settings and back: the rows of hosted/form.h for what ports and their access lists
+ * have. */
 #include <arpa/inet.h>
 #include <assert.h>
 #include <ctype.h>

@@ -414,9 +414,9 @@ static void pay(struct vswitch *net, int64_t turns)
 }
 
 /*
- * Nobody could send, and turns without frames are over at once: so many of them that the first debts are paid. While
- * somebody waits for room, one turn is a millisecond, so that a receiver that is full for long stops those alone who send to it.
- * True: it is worth another round.
+ * Nobody could send, and turns without frames are over at once: so many of them that the first
+ * debts are paid. While somebody waits for room, one turn is a millisecond, so that a receiver that
+ * is full for long stops those alone who send to it. True: it is worth another round.
  */
 static bool pay_debts(struct vswitch *net, const struct round *round, uint64_t now_ns)
 {

@@ -34,19 +34,21 @@ struct extensions; /* extend.h */
 /* One constant row for each kind of edge. Memory that frames refer to is the edge's or foreign. */
 struct edge {
 	const char *kind;
-	/* Rather than lose a frame that is for it alone, leave it with its sender while it is `full`. */
+	/* Rather than lose a frame that is for it alone, leave it with its sender while it is
+	 * `full`. */
 	bool waits;
 	/*
-	 * Up to `max` frames that the port sends, in order, and no further one once they have `bytes`;
-	 * they stay valid until release(). Fewer: there are no more. It may change the port's `takes`,
-	 * `max_bytes` and `full`.
+	 * Up to `max` frames that the port sends, in order, and no further one once they have
+	 * `bytes`; they stay valid until release(). Fewer: there are no more. It may change the
+	 * port's `takes`, `max_bytes` and `full`.
 	 */
 	uint32_t (*take)(void *of, struct frame *frames, uint32_t max, uint64_t bytes);
 	/* The first `count` of those taken are done with; the rest comes again. */
 	void (*release)(void *of, uint32_t count);
 	/*
 	 * The port receives a frame that it can take as it is: DROP_NONE or DROP_NO_ROOM. The
-	 * frame's head, tag and iovecs hold until it returns, what the parts refer to until flush().
+	 * frame's head, tag and iovecs hold until it returns, what the parts refer to until
+	 * flush().
 	 */
 	enum drop (*give)(void *of, const struct frame *frame);
 	/* Everything given is to be on its way now. Frames lost here are counted by port_lost(). */
@@ -151,8 +153,9 @@ void port_defaults(struct port_settings *settings);
  */
 int port_set(struct port *port, const struct port_settings *settings) MUST_CHECK;
 /*
- * With these settings: what its guest's virtual function could not keep, as a text that goes on "it has"; NULL: nothing, or it has no such function. Those
- * that it has are asked of a port before it has a rule more.
+ * With these settings: what its guest's virtual function could not keep, as a text that goes on "it
+ * has"; NULL: nothing, or it has no such function. Those that it has are asked of a port before it
+ * has a rule more.
  */
 const char *port_obstacle(const struct port *port, const struct port_settings *settings);
 /* Who is attached to it has a link, or none: nothing is given to it then. */

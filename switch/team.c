@@ -47,7 +47,8 @@ static void find_members(struct vswitch *net)
 	}
 }
 
-/* Each port has its own, so that a member that goes and comes moves its own senders alone. Its place among the members. */
+/* Each port has its own, so that a member that goes and comes moves its own senders alone. Its
+ * place among the members. */
 static uint32_t first_choice(const struct vswitch *net, const struct port *port)
 {
 	const struct team *team = &net->team;

@@ -216,7 +216,8 @@ static const uint32_t root_hidden[WORD_COUNT] = {
 	/* FRED, AMX_FP16, HRESET, LAM, MSRLIST */
 	[WORD_71_EAX] = BIT(17) | BIT(21) | BIT(22) | BIT(26) | BIT(27),
 	[WORD_D1_EAX] = BIT(4), /* XFD */
-	/* SVM, IBS, SKINIT, WDT, LWP, TCE, core and NB counters, breakpoint masks, PTSC, L2 counters, MWAITX */
+	/* SVM, IBS, SKINIT, WDT, LWP, TCE, core and NB counters, breakpoint masks, PTSC, L2
+	 * counters, MWAITX */
 	[WORD_81_ECX] = BIT(2) | BIT(10) | BIT(12) | BIT(13) | BIT(15) | BIT(17) | BIT(23) | BIT(24) | BIT(26) |
 			BIT(27) | BIT(28) | BIT(29),
 	[WORD_88_EBX] = BIT(8) | BIT(25) | BIT(27), /* MCOMMIT, VIRT_SSBD, CPPC */
@@ -375,7 +376,8 @@ struct control {
 	uint16_t bits;
 };
 
-/* Bits of IA32_SPEC_CTRL and IA32_PRED_CMD, and what says that they are there (Intel SDM vol. 4, APM vol. 3, E.4). */
+/* Bits of IA32_SPEC_CTRL and IA32_PRED_CMD, and what says that they are there (Intel SDM vol. 4,
+ * APM vol. 3, E.4). */
 /* clang-format off */
 static const struct control spec_ctrl[] = {
 	{WORD_7_EDX, 26, 1 << 0}, {WORD_88_EBX, 14, 1 << 0}, /* IBRS */
@@ -402,7 +404,8 @@ static uint64_t controls(const struct partition *p, const struct control *table,
 	return bits;
 }
 
-/* Leaf 7, subleaf 2, EDX: PSFD, IPRED_CTRL, RRSBA_CTRL, DDPD_U, BHI_CTRL. No child has that leaf. */
+/* Leaf 7, subleaf 2, EDX: PSFD, IPRED_CTRL, RRSBA_CTRL, DDPD_U, BHI_CTRL. No child has that
+ * leaf. */
 static uint64_t root_spec_ctrl(void)
 {
 	static const uint16_t bits[] = {1 << 7, 3 << 3, 3 << 5, 1 << 8, 1 << 10};

@@ -1,8 +1,9 @@
 /*
- * Calls on domains of devices: created, filled, given devices, deleted. They are the root's: a partition names itself and nobody else.
+ * Calls on domains of devices: created, filled, given devices, deleted. They are the root's: a
+ * partition names itself and nobody else.
  *
- * Maps and unmaps are rep calls like those on partitions' memory. Numbers are checked here; which page a device may reach is the home's
- * to say.
+ * Maps and unmaps are rep calls like those on partitions' memory. Numbers are checked here; which
+ * page a device may reach is the home's to say.
  */
 #include "include/hv/device.h"
 #include "include/hv/interrupt.h"

@@ -1,7 +1,8 @@
 /*
- * Calls on interrupts of devices that are in domains of their own: given to a device, sent elsewhere, taken back (TLFS's headers:
- * HvCallMapDeviceInterrupt and so on). They are the root's, and about messages (MSI, MSI-X): edges of a vector. The answer is the message
- * that the device is to send.
+ * Calls on interrupts of devices that are in domains of their own: given to a device, sent
+ * elsewhere, taken back (TLFS's headers: HvCallMapDeviceInterrupt and so on). They are the root's,
+ * and about messages (MSI, MSI-X): edges of a vector. The answer is the message that the device is
+ * to send.
  *
  * A child's HvCallRetargetDeviceInterrupt is about a device that its parent shows it.
  */

@@ -196,7 +196,8 @@ hv_status_t hc_set_vp_registers(struct hypercall *call)
 			break;
 		}
 	}
-	/* What was written may be all that it waited for; what came while it was suspended has been told to nobody. */
+	/* What was written may be all that it waited for; what came while it was suspended has been
+	 * told to nobody. */
 	if (target.locked) {
 		if (vp_runnable(target.vp)) {
 			notify_runnable(target.vp);

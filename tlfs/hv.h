@@ -331,8 +331,8 @@ void vp_drop_extints(struct vp *vp); /* by the owner */
 /* By the owner before each entry when vp->events is not 0: timers, interrupts, INIT and SIPI. */
 void vp_process_events(struct vp *vp);
 /*
- * By the owner: INIT and SIPI alone. What was sent is part of the activity that a parent asks for, and of the registers after
- * that: a state that is saved would lose it else.
+ * By the owner: INIT and SIPI alone. What was sent is part of the activity that a parent asks for,
+ * and of the registers after that: a state that is saved would lose it else.
  */
 void vp_take_startup(struct vp *vp);
 /* Nothing keeps it from executing an instruction now: suspension, halt, wait for a SIPI. */
@@ -341,7 +341,8 @@ bool vp_runnable(struct vp *vp);
 void vp_end_turn(struct vp *vp);
 /* HLT (interrupts_wake: RFLAGS.IF). */
 void vp_halt(struct vp *vp, bool interrupts_wake);
-/* HV_X64_MSR_GUEST_IDLE was read: any interrupt that is requested wakes the VP, be it masked or of too low a priority. */
+/* HV_X64_MSR_GUEST_IDLE was read: any interrupt that is requested wakes the VP, be it masked or of
+ * too low a priority. */
 void vp_idle(struct vp *vp);
 /*
  * By the owner of both: an LP goes from one VP to another, whose time it is from now on; NULL: none
@@ -482,8 +483,8 @@ uint64_t refclock_to_tsc(const struct partition *p, uint64_t time_100ns);
 void refclock_set(struct partition *p, uint64_t time_100ns); /* REFERENCE_TIME; [P] held */
 void refclock_freeze(struct partition *p, bool freeze);      /* TIME_FREEZE; [P] held */
 /*
- * The machine's TSC, to which the TSCs of VPs are told: the one at which time stopped, while it is stopped. So all that are read and
- * set meanwhile are of one moment.
+ * The machine's TSC, to which the TSCs of VPs are told: the one at which time stopped, while it is
+ * stopped. So all that are read and set meanwhile are of one moment.
  */
 uint64_t refclock_tsc(const struct partition *p);
 void refclock_tsc_changed(struct partition *p); /* a VP's tsc_offset: is the TSC page still true? */

@@ -12,8 +12,8 @@
  * accessibility of its pages were checked.
  *
  * A rep handler does elements done..end-1 in order and counts `done` up after each. If it returns
- * SUCCESS with done < end it is continued, and must have done at least one. Of a call that is none, `done` is 0 unless the call
- * says what it means.
+ * SUCCESS with done < end it is continued, and must have done at least one. Of a call that is none,
+ * `done` is 0 unless the call says what it means.
  */
 struct hypercall {
 	struct vp *vp; /* caller, owned */

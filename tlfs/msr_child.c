@@ -2,9 +2,9 @@
  * Registers of a child's processor that are kept for it and have no effect: MTRRs (the parent's and
  * the home's mappings decide memory types), MISC_ENABLE, machine checks (there are no banks, and
  * none is ever reported), the revision of the microcode (the newest there can be, since nothing can
- * be loaded; every kernel on an Intel processor asks), AMD's SYSCFG and NB_CFG (every kernel on an AMD processor touches them;
- * the board that they configure is not there), and AMD's first performance counters, for which CPUID has no bit: they count
- * nothing.
+ * be loaded; every kernel on an Intel processor asks), AMD's SYSCFG and NB_CFG (every kernel on an
+ * AMD processor touches them; the board that they configure is not there), and AMD's first
+ * performance counters, for which CPUID has no bit: they count nothing.
  */
 #include "tlfs/cpuid.h"
 #include "tlfs/msr.h"

@@ -10,8 +10,8 @@
  * A root VP has its queue and a lock for it [N]. A child is in one queue at most, that which
  * vp->notify_target names: it is claimed, from NULL, by who holds the lock of the queue, and given
  * free under the same lock. So what a child has to tell is guarded by the lock of the queue that it
- * is in; while it is in none it has nothing to tell. What is done under a lock is a few loads and at
- * most two messages, however long the queue is.
+ * is in; while it is in none it has nothing to tell. What is done under a lock is a few loads and
+ * at most two messages, however long the queue is.
  */
 #include "tlfs/partition.h"
 
@@ -241,8 +241,8 @@ static void signal(struct vp *vp)
 	struct vp *root = queue_claim(vp);
 
 	/*
-	 * Looked at when it is claimed, as notify_forget() looks for a claim when the bit is set: so
-	 * that no signal follows it.
+	 * Looked at when it is claimed, as notify_forget() looks for a claim when the bit is set:
+	 * so that no signal follows it.
 	 */
 	if (!(__atomic_load_n(&vp->suspend, __ATOMIC_SEQ_CST) & VP_SUSPEND_DISPATCH)) {
 		vp->notify_signal = true;

@@ -197,30 +197,37 @@ hv_status_t plat_gpa_access_state(struct partition *p, uint64_t gpn, uint64_t fl
 hv_status_t plat_overlay_map(struct partition *p, uint64_t gpn, void *page) MUST_CHECK;
 void plat_overlay_unmap(struct partition *p, uint64_t gpn, void *page);
 /*
- * Domains of the root's devices (HvCallCreateDeviceDomain and so on): address spaces in which a device reaches no more than what was
- * mapped. Pages are numbers of 4 KiB; a device is its requester id in segment 0. Lock: the memory lock, taken inside. FEATURE_UNAVAILABLE
- * where the machine has no IOMMU that is used; NOT_FOUND when there is no such domain; INSUFFICIENT_MEMORY when the root's pool is empty.
+ * Domains of the root's devices (HvCallCreateDeviceDomain and so on): address spaces in which a
+ * device reaches no more than what was mapped. Pages are numbers of 4 KiB; a device is its
+ * requester id in segment 0. Lock: the memory lock, taken inside. FEATURE_UNAVAILABLE where the
+ * machine has no IOMMU that is used; NOT_FOUND when there is no such domain; INSUFFICIENT_MEMORY
+ * when the root's pool is empty.
  */
 uint8_t plat_device_width(void); /* bits of a device's address; 0: no IOMMU is used */
 hv_status_t plat_device_domain_create(uint32_t id) MUST_CHECK;
 /* A bounded part of the work; *again: there is more. OBJECT_IN_USE while devices are in it. */
 hv_status_t plat_device_domain_delete(uint32_t id, bool *again) MUST_CHECK;
-/* From the domain in which it is. HV_DEVICE_DOMAIN_ID_S2_DEFAULT is the root's own. No DMA by the domain before comes after that. */
+/* From the domain in which it is. HV_DEVICE_DOMAIN_ID_S2_DEFAULT is the root's own. No DMA by the
+ * domain before comes after that. */
 hv_status_t plat_device_attach(uint16_t device, uint32_t id) MUST_CHECK;
-/* From *done on to the first that cannot be. Nothing may be mapped there. `large`: an entry is 2 MiB. */
+/* From *done on to the first that cannot be. Nothing may be mapped there. `large`: an entry is 2
+ * MiB. */
 hv_status_t plat_device_map(uint32_t id, uint64_t page, const uint64_t *gpns, uint32_t count,
 			    bool writable, bool large, uint32_t *done) MUST_CHECK;
 /*
- * Up to `count` pages from `page` on, some of them at least; when it returns no device reaches them. A large one goes as a whole or not at
- * all (INVALID_PARAMETER). What is not mapped is done, too.
+ * Up to `count` pages from `page` on, some of them at least; when it returns no device reaches
+ * them. A large one goes as a whole or not at all (INVALID_PARAMETER). What is not mapped is done,
+ * too.
  */
 #define PLAT_DEVICE_UNMAP_PAGES 1024
 hv_status_t plat_device_unmap(uint32_t id, uint64_t page, uint32_t count,
 			      uint32_t *done) MUST_CHECK;
 /*
- * Interrupts of a device that is in a domain of its own: edges of a vector, at a VP of the root, each with a number by which the device
- * raises it. It raises no others, and loses them when it goes back to the root's domain. FEATURE_UNAVAILABLE where the machine cannot
- * hold a device to that; NOT_FOUND for a device that is in the root's domain; NO_RESOURCES when it has as many as it can have.
+ * Interrupts of a device that is in a domain of its own: edges of a vector, at a VP of the root,
+ * each with a number by which the device raises it. It raises no others, and loses them when it
+ * goes back to the root's domain. FEATURE_UNAVAILABLE where the machine cannot hold a device to
+ * that; NOT_FOUND for a device that is in the root's domain; NO_RESOURCES when it has as many as it
+ * can have.
  */
 bool plat_device_interrupts(void); /* the machine can */
 hv_status_t plat_device_interrupt_map(uint16_t device, uint32_t vp_index, uint32_t vector,

@@ -3,12 +3,12 @@
  * 100 ns units since the partition was made, by the MSR and by the TSC page, both from the same
  * formula:
  *
- *	time = ((guest TSC × reference_scale) >> 64) + reference_offset_100ns
+ *         time = ((guest TSC × reference_scale) >> 64) + reference_offset_100ns
  *
  * where guest TSC is the one that the partition's VPs were made with. The MSR's and the page's
  * values therefore agree to the unit. When all VPs were given another TSC, the page's offset makes
- * up for it; when they differ, or the LPs' own do, or time is frozen, its sequence is 0 and the guest
- * reads the MSR.
+ * up for it; when they differ, or the LPs' own do, or time is frozen, its sequence is 0 and the
+ * guest reads the MSR.
  */
 #include "tlfs/clock.h"
 #include "tlfs/hv.h"
@@ -81,8 +81,8 @@ hv_status_t refclock_create(struct partition *p)
 /* ---- the TSC page ---- */
 
 /*
- * The offset that all VPs share, wherever they run, or false. Read while others may write theirs: they come here again
- * afterwards.
+ * The offset that all VPs share, wherever they run, or false. Read while others may write theirs:
+ * they come here again afterwards.
  */
 static bool common_tsc_offset(const struct partition *p, uint64_t *offset)
 {

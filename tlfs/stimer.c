@@ -131,8 +131,8 @@ void stimer_retry(struct vp *vp)
 }
 
 /*
- * The count first: writing it may start the timer, writing the configuration then decides. A periodic timer
- * goes on in step, if what is said of its next expiry can be.
+ * The count first: writing it may start the timer, writing the configuration then decides. A
+ * periodic timer goes on in step, if what is said of its next expiry can be.
  */
 void stimer_restore(struct vp *vp, unsigned int index, const struct hv_stimer_state *state)
 {

@@ -14,7 +14,8 @@
 /* The SINT's interrupt, unless it is masked or polled. Any context. */
 void synic_interrupt(struct vp *vp, uint32_t sint);
 
-/* Those of the SINTs in which a message would fit now. For the others the guest will give an EOM. */
+/* Those of the SINTs in which a message would fit now. For the others the guest will give an
+ * EOM. */
 uint16_t synic_free_sints(struct vp *vp, uint16_t wanted);
 
 #endif

@@ -182,8 +182,9 @@ static bool parent_event_wakes(const struct vp *vp)
 }
 
 /*
- * HLT ends by what can be taken. Guest idle ends by whatever is requested (TLFS, "Virtual Processor Idle Sleep State"): who waits
- * so in an interrupt's handler, with IF clear, is woken by one of the same class.
+ * HLT ends by what can be taken. Guest idle ends by whatever is requested (TLFS, "Virtual Processor
+ * Idle Sleep State"): who waits so in an interrupt's handler, with IF clear, is woken by one of the
+ * same class.
  */
 static bool interrupt_wakes(const struct vp *vp)
 {

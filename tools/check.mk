@@ -21,7 +21,7 @@ check-api:
 check-tools:
 	@python3 tests/unit/labkit_test.py 2>build/labkit_test.log || { cat build/labkit_test.log; exit 1; }
 
-# Each C file is as the formatter writes it. Versions of it differ: one is named.
+# Each C file is as the formatter writes it, and its comments, which that leaves alone, are as wide as code. Versions of it differ: one is named.
 CLANG_FORMAT := clang-format-16
 # All that changed in one call: its start costs ten times what a file does.
 formatted := $(shell find $(wildcard $(folders) include) -name '*.[ch]' 2>/dev/null)
@@ -29,6 +29,9 @@ check-format: build/format.ok
 build/format.ok: $(formatted) .clang-format
 	@mkdir -p $(@D)
 	@$(CLANG_FORMAT) --dry-run -Werror $(if $(filter .clang-format,$?),$(formatted),$?)
+	@expand $(if $(filter .clang-format,$?),$(formatted),$(filter %.c %.h,$?)) | \
+		awk '{ line = $$0; sub(/^ */, "", line) } line ~ /^(\/\*|\* )/ && line !~ /──|   / && length > 100 { print; bad = 1 } END { exit bad }' || \
+		{ echo "these lines of comments are longer than 100 columns" >&2; exit 1; }
 	@touch $@
 
 # Headers compile alone. Those of root/ need kernel headers and are seen by Kbuild.

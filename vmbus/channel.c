@@ -297,8 +297,8 @@ void channel_stands(struct vmbus_channel *channel)
 }
 
 /*
- * The event wakes a thread that waits for the guest: who knows what came meanwhile. "It stands" may have been said and not heard yet: the
- * next pause must not take it for its own.
+ * The event wakes a thread that waits for the guest: who knows what came meanwhile. "It stands" may
+ * have been said and not heard yet: the next pause must not take it for its own.
  */
 void channel_resume(struct vmbus_channel *channel)
 {

@@ -2,9 +2,9 @@
  * GPADLs: guest memory that the guest gave a number, to name it later: rings, and the large buffers
  * of network cards.
  *
- * Pages are acquired once, when their numbers arrive, and kept until the GPADL is gone, so that nothing is left to
- * check on the way of a packet. A GPADL that somebody holds outlives the guest's teardown: the
- * guest hears that it is torn down when the last one has put it.
+ * Pages are acquired once, when their numbers arrive, and kept until the GPADL is gone, so that
+ * nothing is left to check on the way of a packet. A GPADL that somebody holds outlives the guest's
+ * teardown: the guest hears that it is torn down when the last one has put it.
  *
  * Handles are the guest's choice and unique in the connection: a body names nothing else.
  */

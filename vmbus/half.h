@@ -80,8 +80,8 @@ void writer_end(struct ring_writer *writer, uint32_t bytes);
 bool writer_show(struct ring_writer *writer) MUST_CHECK;
 /* The guest has not read all that it was shown; one that says nonsense has not either. */
 bool writer_unread(const struct ring_writer *writer);
-/* Asks the guest to signal when `bytes` fit; 0 asks for nothing. Ask first, then look once more. False: it was so
- * already, and nothing was written. */
+/* Asks the guest to signal when `bytes` fit; 0 asks for nothing. Ask first, then look once more.
+ * False: it was so already, and nothing was written. */
 bool writer_want(struct ring_writer *writer, uint32_t bytes);
 
 #endif

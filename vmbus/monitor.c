@@ -1,12 +1,15 @@
 /*
- * Signals of the guest's by its monitor page, for channels that were offered so (struct vmbus_offer, `by_page`): drivers in user
- * space, which can write to memory and call nobody, know no other.
+ * Signals of the guest's by its monitor page, for channels that were offered so (struct
+ * vmbus_offer, `by_page`): drivers in user space, which can write to memory and call nobody, know
+ * no other.
  *
- * The guest names two pages in its contact; of the second it sets a bit, one for each channel, in one of four words. Nothing
- * says that it has. So while such a channel is open a timer looks at the words: each tenth of a millisecond while
- * there are signals, each millisecond when none has come for a while. The guest's wishes, in the rest of the page, are not looked at.
+ * The guest names two pages in its contact; of the second it sets a bit, one for each channel, in
+ * one of four words. Nothing says that it has. So while such a channel is open a timer looks at the
+ * words: each tenth of a millisecond while there are signals, each millisecond when none has come
+ * for a while. The guest's wishes, in the rest of the page, are not looked at.
  *
- * A channel's bit is its relid, so it needs no place in a saved state; who has a relid above the last bit signals by hypercall.
+ * A channel's bit is its relid, so it needs no place in a saved state; who has a relid above the
+ * last bit signals by hypercall.
  */
 #include <sys/timerfd.h>
 

@@ -102,7 +102,8 @@ void note_drop(struct vmbus_channel *channel, enum note note)
 	pthread_mutex_unlock(&channel->bus->lock);
 }
 
-/* Removes the first channel from the list of those with notes, and returns its notes, which are cleared. */
+/* Removes the first channel from the list of those with notes, and returns its notes, which are
+ * cleared. */
 static struct vmbus_channel *take_noted(struct vmbus *bus, unsigned int *notes)
 {
 	struct vmbus_channel *channel;
@@ -120,8 +121,8 @@ static struct vmbus_channel *take_noted(struct vmbus *bus, unsigned int *notes)
 }
 
 /*
- * The order matters. A broken channel is closed before anything else is done with it. A rescind is handled before the end of a
- * close, so that it finds the channel closing still and only marks it.
+ * The order matters. A broken channel is closed before anything else is done with it. A rescind is
+ * handled before the end of a close, so that it finds the channel closing still and only marks it.
  */
 static void act_on_notes(struct vmbus_channel *channel, unsigned int notes)
 {

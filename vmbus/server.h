@@ -246,10 +246,11 @@ void offer_release_message(struct vmbus *bus, const struct vmbus_channel_relid *
 void offer_revoke(struct vmbus_channel *channel);
 /* Nobody needs it any more. */
 void offer_free(struct vmbus_channel *channel);
-/* Another number, before the guest knows of it. Under the lock; the table of numbers is the caller's affair. */
+/* Another number, before the guest knows of it. Under the lock; the table of numbers is the
+ * caller's affair. */
 void offer_set_number(struct vmbus_channel *channel, uint32_t relid);
-/* What is left of a channel whose device is gone while the guest has yet to release its number; in no table. NULL: no
- * memory. */
+/* What is left of a channel whose device is gone while the guest has yet to release its number; in
+ * no table. NULL: no memory. */
 struct vmbus_channel *offer_gone(struct vmbus *bus, const struct vmbus_guid *type,
 				 const struct vmbus_guid *instance, uint16_t sub_channel);
 void offer_gone_free(struct vmbus_channel *channel); /* in no table yet */
@@ -301,12 +302,13 @@ struct vmbus_gpadl *gpadl_alloc(uint32_t page_count);
 void gpadl_free(struct vmbus *bus, struct vmbus_gpadl *gpadl);
 /* The next page, whose number is there. False: it is not RAM. [C] */
 bool gpadl_acquire_next(struct vmbus *bus, struct vmbus_gpadl *gpadl) MUST_CHECK;
-/* Has a handle and a channel: it can be found from here on. Under the lock; the list is the caller's affair. */
+/* Has a handle and a channel: it can be found from here on. Under the lock; the list is the
+ * caller's affair. */
 void gpadl_hash(struct vmbus *bus, struct vmbus_gpadl *gpadl);
 /* NOTE_GPADL [C] */
 void gpadl_finish_torn(struct vmbus *bus);
-/* A created one of this channel, one user more; NULL if there is none. While a state is loaded one that is being torn down
- * as well: who held it holds it again. [T] */
+/* A created one of this channel, one user more; NULL if there is none. While a state is loaded one
+ * that is being torn down as well: who held it holds it again. [T] */
 struct vmbus_gpadl *gpadl_hold(struct vmbus_channel *channel, uint32_t handle);
 void gpadl_drop(struct vmbus_gpadl *gpadl); /* [T] */
 /* Bytes at `at`, from the beginning of its first page on, were written. [T] */
@@ -316,8 +318,8 @@ void gpadl_free_all(struct vmbus *bus, const struct vmbus_channel *channel);
 
 /* ---- signal.c ---- */
 
-/* The page of bits that the guest names in a contact of an old version, and the connection that goes with it. NULL, or why
- * not. [C] */
+/* The page of bits that the guest names in a contact of an old version, and the connection that
+ * goes with it. NULL, or why not. [C] */
 const char *signal_take_page(struct vmbus *bus, uint64_t gpa) MUST_CHECK;
 /* No channel is open. There may be none. [C] */
 void signal_drop_page(struct vmbus *bus);

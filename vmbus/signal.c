@@ -5,8 +5,9 @@
  * guest goes event flag relid of the VP that it chose. signal_lock makes a change of that VP final:
  * when signal_set_target() returns, nobody is about to signal the old one.
  *
- * A guest of a version before 2.4 shares an interrupt page with us instead, and one signal each way says that something
- * is in it. Its signal wakes the control thread, which passes it on to the channels' events.
+ * A guest of a version before 2.4 shares an interrupt page with us instead, and one signal each way
+ * says that something is in it. Its signal wakes the control thread, which passes it on to the
+ * channels' events.
  */
 #include <unistd.h>
 

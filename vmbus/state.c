@@ -10,11 +10,12 @@
  *       ring 1     open_channel's fields; target VP; our read and write index, and the guest's read index as last seen; whether
  *                  we wait for room, whether signals are masked
  *
- * What the rings hold is in guest memory. A paused server has no channel that closes and nothing that waits
- * for one, so there is no more than that.
+ * What the rings hold is in guest memory. A paused server has no channel that closes and nothing
+ * that waits for one, so there is no more than that.
  *
- * Loading has three steps. The state is read into structures of its own, with everything in it checked, against itself
- * and against the channels that the devices have offered. Then guest memory is acquired. Only then the server is changed.
+ * Loading has three steps. The state is read into structures of its own, with everything in it
+ * checked, against itself and against the channels that the devices have offered. Then guest memory
+ * is acquired. Only then the server is changed.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -503,7 +504,8 @@ static bool is_taken(const struct saved *saved, const struct vmbus_channel *chan
 	return false;
 }
 
-/* The device that offers the same here; of what the device has left already, there is nothing but a number. */
+/* The device that offers the same here; of what the device has left already, there is nothing but a
+ * number. */
 static void match(const struct saved *saved, struct saved_channel *channel)
 {
 	struct vmbus_channel *offer = offer_next(saved->bus, 1);

@@ -70,38 +70,43 @@ int vmbus_message(struct vmbus *bus, uint32_t connection_id, uint32_t type, cons
 void vmbus_room(struct vmbus *bus);
 
 /*
- * Before the guest starts anew, its VPs stopped: closes all channels. When their devices have let go (vmbus_is_reset(), which
- * changes in vmbus_serve()) nothing of the guest is left but the offers, and its memory may be cleared. Sub-channels
- * are released(). [C]
+ * Before the guest starts anew, its VPs stopped: closes all channels. When their devices have let
+ * go (vmbus_is_reset(), which changes in vmbus_serve()) nothing of the guest is left but the
+ * offers, and its memory may be cleared. Sub-channels are released(). [C]
  */
 void vmbus_begin_reset(struct vmbus *bus);
 bool vmbus_is_reset(const struct vmbus *bus);
-/* The same, and waits for the devices, whose channel_closed() must not need the control thread. [C] */
+/* The same, and waits for the devices, whose channel_closed() must not need the control thread.
+ * [C] */
 void vmbus_reset(struct vmbus *bus);
 
 /*
- * The machine stands still, its VPs stopped: asks the devices of all open channels to pause. From here to vmbus_resume() no message
- * of the guest is acted on, and none goes to it; offers, rescinds and a reset are served. When the devices have paused
- * (vmbus_stands(), which changes in vmbus_serve()) the rings show all that was read and sent, and no channel is closing. Not
- * while it is paused. [C]
+ * The machine stands still, its VPs stopped: asks the devices of all open channels to pause. From
+ * here to vmbus_resume() no message of the guest is acted on, and none goes to it; offers, rescinds
+ * and a reset are served. When the devices have paused (vmbus_stands(), which changes in
+ * vmbus_serve()) the rings show all that was read and sent, and no channel is closing. Not while it
+ * is paused. [C]
  */
 void vmbus_begin_pause(struct vmbus *bus);
 bool vmbus_stands(struct vmbus *bus);
-/* The same, and waits for the devices, whose channel_paused() and channel_closed() must not need the control thread. [C] */
+/* The same, and waits for the devices, whose channel_paused() and channel_closed() must not need
+ * the control thread. [C] */
 void vmbus_pause(struct vmbus *bus);
-/* Waits likewise until a paused server stands, which it does not while a channel closes that was rescinded meanwhile. [C] */
+/* Waits likewise until a paused server stands, which it does not while a channel closes that was
+ * rescinded meanwhile. [C] */
 void vmbus_settle(struct vmbus *bus);
 /* Also before it stands: who has not paused yet goes on. [C] */
 void vmbus_resume(struct vmbus *bus);
 
 /*
- * The part "vmbus" of a saved state: connection, channels, GPADLs, messages on their way. A paused server's [C]
- * What the devices have is theirs to save.
+ * The part "vmbus" of a saved state: connection, channels, GPADLs, messages on their way. A paused
+ * server's [C] What the devices have is theirs to save.
  */
 void vmbus_save(struct vmbus *bus, struct state_writer *writer);
 /*
- * Reads it back into a new server, paused before any guest spoke to it, whose devices have offered their channels, with the sub-channels that they
- * had. Guest memory is there. Channels that were open are opened(), and their devices begin paused. [C]
+ * Reads it back into a new server, paused before any guest spoke to it, whose devices have offered
+ * their channels, with the sub-channels that they had. Guest memory is there. Channels that were
+ * open are opened(), and their devices begin paused. [C]
  *   -EINVAL  the state is refused, as its fault says; nothing has changed
  *   other    a device does not open; the server is as after vmbus_reset()
  */
@@ -110,9 +115,10 @@ int vmbus_load(struct vmbus *bus, struct state_reader *list) MUST_CHECK;
 /* ---- for devices: sockets ---- */
 
 /*
- * Whom a guest's wish to connect to a service of the root goes to (TL_CONNECT_REQUEST). `connect` is called on the control thread; true:
- * the device offers a channel with the service as its type and the endpoint, the guest's own, as its instance; or it says
- * vmbus_refuse_connection(). Without one all are refused. Before the guest runs. [C]
+ * Whom a guest's wish to connect to a service of the root goes to (TL_CONNECT_REQUEST). `connect`
+ * is called on the control thread; true: the device offers a channel with the service as its type
+ * and the endpoint, the guest's own, as its instance; or it says vmbus_refuse_connection(). Without
+ * one all are refused. Before the guest runs. [C]
  */
 typedef bool vmbus_connect(void *device, const struct vmbus_guid *endpoint,
 			   const struct vmbus_guid *service);
@@ -132,14 +138,15 @@ struct vmbus_class {
 				    * ranges and payload; 0 means 16 KiB. At most 512 KiB */
 	bool own_memory;           /* for packets: there is channel_receive_into() alone */
 	/*
-	 * What is to become of a packet that is larger, of an unknown type, or whose ranges do not fit in it: false: it
-	 * breaks the channel; true: the device gets it, `malformed`.
+	 * What is to become of a packet that is larger, of an unknown type, or whose ranges do not
+	 * fit in it: false: it breaks the channel; true: the device gets it, `malformed`.
 	 */
 	bool takes_malformed;
 	/*
-	 * The guest opens the channel, or it was open in a state that is loaded: the ring is ready, its event signalled once. -errno: the
-	 * guest is told that it failed, and closing() does not follow. With channel_starts_paused() the device begins as if
-	 * pausing() had been called.
+	 * The guest opens the channel, or it was open in a state that is loaded: the ring is ready,
+	 * its event signalled once. -errno: the guest is told that it failed, and closing() does
+	 * not follow. With channel_starts_paused() the device begins as if pausing() had been
+	 * called.
 	 */
 	int (*opened)(void *device, struct vmbus_channel *channel);
 	/*
@@ -152,17 +159,18 @@ struct vmbus_class {
 	void (*closing)(void *device, struct vmbus_channel *channel);
 	/*
 	 * The channel does not exist any more: it was rescinded, or it was a sub-channel or a
-	 * socket's (VMBUS_CHANNEL_TLNPI_PROVIDER_OFFER) and the guest has unloaded, was reset or started
-	 * anew. Never while it is open or closing.
+	 * socket's (VMBUS_CHANNEL_TLNPI_PROVIDER_OFFER) and the guest has unloaded, was reset or
+	 * started anew. Never while it is open or closing.
 	 */
 	void (*released)(void *device, struct vmbus_channel *channel);
 	/*
 	 * The machine is about to stand still, between opened() and closing(). The device takes no
 	 * more packets, ends what it has in flight or puts it aside, sends the answers as far as
 	 * there is room, and then calls channel_paused(), now or later, on any thread. Until
-	 * resumed() it leaves the ring and the guest's memory alone. resumed() may come before channel_paused(), which is then not
-	 * called for that pause once resumed() has returned. closing() may come first: then
-	 * nobody waits for channel_paused() any more. A device without a thread needs neither.
+	 * resumed() it leaves the ring and the guest's memory alone. resumed() may come before
+	 * channel_paused(), which is then not called for that pause once resumed() has returned.
+	 * closing() may come first: then nobody waits for channel_paused() any more. A device
+	 * without a thread needs neither.
 	 */
 	void (*pausing)(void *device, struct vmbus_channel *channel);
 	void (*resumed)(void *device, struct vmbus_channel *channel);
@@ -180,8 +188,8 @@ struct vmbus_offer {
 	 */
 	uint16_t sub_channel;
 	/*
-	 * The guest signals by a page of its memory that is looked at now and then, as drivers in user space need it; not if there are
-	 * more channels than the page has bits.
+	 * The guest signals by a page of its memory that is looked at now and then, as drivers in
+	 * user space need it; not if there are more channels than the page has bits.
 	 */
 	bool by_page;
 	const struct vmbus_class *class;
@@ -203,8 +211,9 @@ int vmbus_offer(struct vmbus *bus, const struct vmbus_offer *offer,
  */
 void vmbus_rescind(struct vmbus_channel *channel);
 /*
- * The same, but a channel that is open stays so until the guest has closed it or let go of it: a guest that has packets under way waits for their
- * completions before it does. vmbus_rescind() may follow, and ends the wait, as a pause does. [T]
+ * The same, but a channel that is open stays so until the guest has closed it or let go of it: a
+ * guest that has packets under way waits for their completions before it does. vmbus_rescind() may
+ * follow, and ends the wait, as a pause does. [T]
  */
 void vmbus_withdraw(struct vmbus_channel *channel);
 
@@ -268,16 +277,17 @@ struct vmbus_range {
 };
 
 /*
- * Range `index` of a GPA-direct packet, copied. A range of n bytes has n / 4096 + 2 pages at most. [R]
+ * Range `index` of a GPA-direct packet, copied. A range of n bytes has n / 4096 + 2 pages at most.
+ * [R]
  *   -EINVAL  there is no such range
  *   -E2BIG   it has more than `page_max` pages
  */
 int packet_range(const struct vmbus_packet *packet, uint32_t index,
 		 struct vmbus_range *range) MUST_CHECK;
 /*
- * Acquires it: where it is, neighbouring pages joined, until channel_complete_range(). Returns the number of
- * entries filled in, 0 for an empty range. All ranges are completed before channel_paused() and
- * channel_closed(). [T]
+ * Acquires it: where it is, neighbouring pages joined, until channel_complete_range(). Returns the
+ * number of entries filled in, 0 for an empty range. All ranges are completed before
+ * channel_paused() and channel_closed(). [T]
  *   -EFAULT  some of it is not RAM
  *   -E2BIG   more than `max` entries
  */
@@ -325,8 +335,8 @@ struct vmbus_gpadl *channel_gpadl_get(struct vmbus_channel *channel, uint32_t ha
 void channel_gpadl_put(struct vmbus_channel *channel, struct vmbus_gpadl *gpadl); /* [T] */
 uint32_t gpadl_bytes(const struct vmbus_gpadl *gpadl);                            /* [T] */
 /*
- * Where part of it is, for as long as it is held, in `iov` as channel_acquire_range() has it. -EINVAL: it does
- * not lie in the GPADL. -E2BIG. Who has written there says so. [T]
+ * Where part of it is, for as long as it is held, in `iov` as channel_acquire_range() has it.
+ * -EINVAL: it does not lie in the GPADL. -E2BIG. Who has written there says so. [T]
  */
 int gpadl_range(const struct vmbus_gpadl *gpadl, uint32_t offset, uint32_t bytes, struct iovec *iov,
 		unsigned int max) MUST_CHECK;

@@ -1,8 +1,9 @@
 /*
  * The thread of an open channel, see channel.h.
  *
- * Packets are taken only while the device is ready() and no answer waits for room: so the rings bound
- * everything. tests/model/channel_pause.pml has a pause, its end and a close in all their interleavings.
+ * Packets are taken only while the device is ready() and no answer waits for room: so the rings
+ * bound everything. tests/model/channel_pause.pml has a pause, its end and a close in all their
+ * interleavings.
  */
 #include "vsp/channel.h"
 
@@ -14,8 +15,8 @@
 #include <unistd.h>
 
 /*
- * vsp_channel.asked: the lowest bit is a close. What is above it counts pauses and resumes, so the second bit
- * is set while a pause is wanted, and no two pauses have the same number.
+ * vsp_channel.asked: the lowest bit is a close. What is above it counts pauses and resumes, so the
+ * second bit is set while a pause is wanted, and no two pauses have the same number.
  */
 #define ASKED_CLOSE 1u
 #define ASKED_PAUSE 2u
@@ -25,7 +26,8 @@ static unsigned int asked(const struct vsp_channel *vsp)
 	return atomic_load_explicit(&vsp->asked, memory_order_acquire);
 }
 
-/* Something, be it a pause that is over already: the device may have seen that one, and put something aside for it. */
+/* Something, be it a pause that is over already: the device may have seen that one, and put
+ * something aside for it. */
 static bool is_asked(const struct vsp_channel *vsp)
 {
 	return asked(vsp) != vsp->seen;
@@ -159,8 +161,9 @@ static void turned(struct vsp_channel *vsp)
 }
 
 /*
- * After a round in which something was done. A sleep of the device's own returns for what has come since: it is looked for here only where
- * something is under way, which may have ended by being begun. One that waits for edges has to see that there is nothing.
+ * After a round in which something was done. A sleep of the device's own returns for what has come
+ * since: it is looked for here only where something is under way, which may have ended by being
+ * begun. One that waits for edges has to see that there is nothing.
  */
 static bool looks_again(struct vsp_channel *vsp)
 {
@@ -225,8 +228,8 @@ static void settled(struct vsp_channel *vsp)
 }
 
 /*
- * Says so once for each pause. Not while it ends: the server, which drops what it has not heard yet, would hear it in the next one, in which
- * the thread may not stand.
+ * Says so once for each pause. Not while it ends: the server, which drops what it has not heard
+ * yet, would hear it in the next one, in which the thread may not stand.
  */
 static void say_paused(struct vsp_channel *vsp)
 {
@@ -241,7 +244,8 @@ static void say_paused(struct vsp_channel *vsp)
 	pthread_mutex_unlock(&vsp->saying);
 }
 
-/* A close ends a pause as a resume does, also while something is under way still. What comes after `seen` was read is asked once more. */
+/* A close ends a pause as a resume does, also while something is under way still. What comes after
+ * `seen` was read is asked once more. */
 static void pause_until_resumed(struct vsp_channel *vsp)
 {
 	bool stood = false;

@@ -153,7 +153,8 @@ static void changed(struct vsp_device *device)
 	}
 }
 
-/* What a loaded state has for the channel, if this is the open that the state had; whoever opens it later has nothing to do with it. */
+/* What a loaded state has for the channel, if this is the open that the state had; whoever opens it
+ * later has nothing to do with it. */
 static struct vsp_channel *take_loaded(const struct vsp_device *device, struct vsp_channel *loaded,
 				       bool goes_on)
 {
@@ -186,7 +187,8 @@ static int start(struct vsp_device *device, unsigned int index, struct vmbus_cha
 	return ret;
 }
 
-/* The thread of the open before has said channel_closed(), its last words; so joining it does not wait. */
+/* The thread of the open before has said channel_closed(), its last words; so joining it does not
+ * wait. */
 int vsp_opened(void *context, struct vmbus_channel *channel)
 {
 	struct vsp_device *device = context;

@@ -1,13 +1,14 @@
 /*
- * The channels of a device, for all devices: the primary one, index 0, and the sub-channels that a guest asks for. Each is offered and
- * withdrawn here; while it is open it has a thread (channel.h).
+ * The channels of a device, for all devices: the primary one, index 0, and the sub-channels that a
+ * guest asks for. Each is offered and withdrawn here; while it is open it has a thread (channel.h).
  *
  *   vsp_device_create() -> vsp_offer(), opened, closed, ... -> vsp_device_destroy() --the last offer is released--> ended()
  *
  * Without the primary channel the others have no use: they are withdrawn when it closes.
  *
- * The device is a part of the VSP's own structure. What it has for an open channel begins with a struct vsp_channel, which create() gives
- * and free() takes; it is the `device` of struct vsp_class.
+ * The device is a part of the VSP's own structure. What it has for an open channel begins with a
+ * struct vsp_channel, which create() gives and free() takes; it is the `device` of struct
+ * vsp_class.
  *
  * Threads: [C] the control thread of VMBus, [T] any.
  */
@@ -25,18 +26,21 @@ struct vsp_device_class {
 	int (*create)(void *owner, unsigned int index, struct vsp_channel **vsp);
 	/* Its thread has ended, or never was. */
 	void (*free)(struct vsp_channel *vsp);
-	/* It was loaded (vsp_load()), and its channel is opened. -errno: it is not, free() follows. [C] NULL */
+	/* It was loaded (vsp_load()), and its channel is opened. -errno: it is not, free() follows.
+	 * [C] NULL */
 	int (*load)(struct vsp_channel *vsp, struct vmbus_channel *channel);
-	/* It was loaded (vsp_load()), but its channel is opened anew: what it had begun has come to nothing. free() follows. [C] NULL */
+	/* It was loaded (vsp_load()), but its channel is opened anew: what it had begun has come to
+	 * nothing. free() follows. [C] NULL */
 	void (*forget)(struct vsp_channel *vsp);
 	/*
-	 * An eventfd of the owner's that wakes it, for a thread without a sleep of its own; -1: none until vsp_set_event().
-	 * NULL: never one. [C]
+	 * An eventfd of the owner's that wakes it, for a thread without a sleep of its own; -1:
+	 * none until vsp_set_event(). NULL: never one. [C]
 	 */
 	int (*event)(void *owner, unsigned int index);
 	/* Another channel is open, or no longer. [C] NULL */
 	void (*changed)(void *owner);
-	/* The device was destroyed, and nobody calls it any more: vsp_device_free(), and what else the owner has. [C] */
+	/* The device was destroyed, and nobody calls it any more: vsp_device_free(), and what else
+	 * the owner has. [C] */
 	void (*ended)(void *owner);
 };
 
@@ -72,10 +76,12 @@ void vsp_device_create(struct vsp_device *device, const struct vsp_device_class 
 void vsp_device_withdraw(struct vsp_device *device, bool waits);
 /* Withdraws all channels, at once. ended() is called now, if none was offered, or later. [C] */
 void vsp_device_destroy(struct vsp_device *device);
-/* Waits for threads that are at their end, and frees what the channels had. No offer is left. [C] */
+/* Waits for threads that are at their end, and frees what the channels had. No offer is left.
+ * [C] */
 void vsp_device_free(struct vsp_device *device);
 
-/* Offers a channel. The type, the instance and the class are the owner's to fill in. -errno of vmbus_offer(); -ENODEV: they are withdrawn. [T] */
+/* Offers a channel. The type, the instance and the class are the owner's to fill in. -errno of
+ * vmbus_offer(); -ENODEV: they are withdrawn. [T] */
 int vsp_offer(struct vsp_device *device, unsigned int index,
 	      const struct vmbus_offer *offer) MUST_CHECK;
 /* [T] */
@@ -88,8 +94,8 @@ uint64_t vsp_offered(struct vsp_device *device);
 uint64_t vsp_open(struct vsp_device *device);
 
 /*
- * For saving and loading, while the bus is paused. What an open channel has, or NULL; and what one had that vmbus_load() will open: it begins
- * paused, and create() is not called for it. [C]
+ * For saving and loading, while the bus is paused. What an open channel has, or NULL; and what one
+ * had that vmbus_load() will open: it begins paused, and create() is not called for it. [C]
  */
 struct vsp_channel *vsp_open_channel(struct vsp_device *device, unsigned int index);
 void vsp_load(struct vsp_device *device, unsigned int index, struct vsp_channel *vsp);

@@ -1,11 +1,13 @@
 /*
  * When a thread that serves a guest runs after it was woken: at once, or when it is its turn.
  *
- * A thread that is woken takes the processor from who runs on it: mostly the VP that woke it, and that may have more to say. One that
- * waits for its turn runs when the VP halts or its time is over, and has more to do by then. A free processor is used at once by both.
+ * A thread that is woken takes the processor from who runs on it: mostly the VP that woke it, and
+ * that may have more to say. One that waits for its turn runs when the VP halts or its time is
+ * over, and has more to do by then. A free processor is used at once by both.
  *
- * Who waits in vain pays for it: a guest that wants each answer halts before it comes, and one that computes all the time gets it some
- * milliseconds later. So a thread waits as long as that brings company, and it is tried now and then.
+ * Who waits in vain pays for it: a guest that wants each answer halts before it comes, and one that
+ * computes all the time gets it some milliseconds later. So a thread waits as long as that brings
+ * company, and it is tried now and then.
  */
 #ifndef VSP_PLACE_H
 #define VSP_PLACE_H

@@ -1,10 +1,12 @@
 /*
- * Authorities: who shows a certificate that one of them has signed is a user of this host. They are tokens of the same file (token.c):
+ * Authorities: who shows a certificate that one of them has signed is a user of this host. They are
+ * tokens of the same file (token.c):
  *   {"NAME": {"authority": PEM, "revocations": PEM, "user": "...", "machine": "...", "made": seconds, "expires": seconds}}
- * Without "user" it is the certificate's common name that says who it is, and that is never root. With "revocations" what is on that list is
- * refused, and everything once the list is out of date.
+ * Without "user" it is the certificate's common name that says who it is, and that is never root.
+ * With "revocations" what is on that list is refused, and everything once the list is out of date.
  *
- * A client's certificate is read by a process without rights, which says no more than by which authority it holds, and the name that it has.
+ * A client's certificate is read by a process without rights, which says no more than by which
+ * authority it holds, and the name that it has.
  */
 #include <errno.h>
 #include <pwd.h>

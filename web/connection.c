@@ -1,6 +1,7 @@
 /*
- * The process of one connection: TLS and HTTP by libmicrohttpd, in one thread, after all rights are given up. It serves the page's files and
- * sessions, forwards what is below /v1 to the management service, and carries a console's bytes once the connection has become one.
+ * The process of one connection: TLS and HTTP by libmicrohttpd, in one thread, after all rights are
+ * given up. It serves the page's files and sessions, forwards what is below /v1 to the management
+ * service, and carries a console's bytes once the connection has become one.
  *
  * It may wait for the service, or for the monitor: nobody else is served here.
  */
@@ -310,8 +311,9 @@ struct upgrade {
 };
 
 /*
- * The head has been sent, and the process serves nobody but this client: so the rest is done here, on the session of TLS itself. (The library would carry
- * it through a socket pair with buffers of four bytes, of version 0.9.75.) It does not return.
+ * The head has been sent, and the process serves nobody but this client: so the rest is done here,
+ * on the session of TLS itself. (The library would carry it through a socket pair with buffers of
+ * four bytes, of version 0.9.75.) It does not return.
  */
 static void upgraded(void *user, struct MHD_Connection *connection, void *context,
 		     const char *extra, size_t extra_size, MHD_socket fd,
@@ -409,7 +411,8 @@ static enum MHD_Result refuse_hung_up(struct MHD_Connection *connection)
 		      "try again");
 }
 
-/* A connection to the service for whom the request is from. -1: the request has its answer, and `refused` what is to be said of that. */
+/* A connection to the service for whom the request is from. -1: the request has its answer, and
+ * `refused` what is to be said of that. */
 static int open_service(struct MHD_Connection *connection, const struct request *request,
 			enum MHD_Result *refused)
 {

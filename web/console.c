@@ -1,6 +1,7 @@
 /*
- * See console.h. Each way has one buffer, which is filled when it is empty: who does not read slows the other. What is to be said between data (a
- * pong, an end) waits until the buffer to the client is empty.
+ * See console.h. Each way has one buffer, which is filled when it is empty: who does not read slows
+ * the other. What is to be said between data (a pong, an end) waits until the buffer to the client
+ * is empty.
  */
 #include "web/console.h"
 

@@ -1,4 +1,5 @@
-/* A connection that has become a console: bytes both ways between the client, in WebSocket's frames or as they are, and the service. */
+/* A connection that has become a console: bytes both ways between the client, in WebSocket's frames
+ * or as they are, and the service. */
 #ifndef WEB_CONSOLE_H
 #define WEB_CONSOLE_H
 
@@ -13,7 +14,8 @@ struct console {
 	int door;                    /* -1, or a socket at which somebody may ask */
 };
 
-/* `extra`: what the client has sent already. True: the door is readable, and nothing is on its way; else it is over. */
+/* `extra`: what the client has sent already. True: the door is readable, and nothing is on its way;
+ * else it is over. */
 bool console_serve(const struct console *console, const uint8_t *extra, size_t length);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * A request to the management service, and the head of what it answers. HTTP/1.0, so that a body ends with its length or with the connection; 1.1 for
- * a connection that is to become a console.
+ * A request to the management service, and the head of what it answers. HTTP/1.0, so that a body
+ * ends with its length or with the connection; 1.1 for a connection that is to become a console.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* How often somebody was wrong lately, by address and by name. What is known of one who is wrong no more makes room for others. */
+/* How often somebody was wrong lately, by address and by name. What is known of one who is wrong no
+ * more makes room for others. */
 #include <stdio.h>
 #include <string.h>
 

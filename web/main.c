@@ -1,4 +1,5 @@
-/* vweb: its words, where it listens. The tokens' verbs are here too: they need nothing that runs. */
+/* vweb: its words, where it listens. The tokens' verbs are here too: they need nothing that
+ * runs. */
 #include <errno.h>
 #include <getopt.h>
 #include <netdb.h>

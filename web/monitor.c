@@ -1,7 +1,8 @@
 /*
- * The monitor: accepts, gives each connection a process, and answers what that asks with what its client has shown. It is root, so it parses
- * nothing but packets of one form, and never waits: what takes time (PAM, becoming a user) is done by a process of its own, and until that has
- * ended nothing more is read of the connection that asked.
+ * The monitor: accepts, gives each connection a process, and answers what that asks with what its
+ * client has shown. It is root, so it parses nothing but packets of one form, and never waits: what
+ * takes time (PAM, becoming a user) is done by a process of its own, and until that has ended
+ * nothing more is read of the connection that asked.
  */
 #include <arpa/inet.h>
 #include <errno.h>

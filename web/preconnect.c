@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* A preconnection PDU: size, flags, version, id, little-endian; from version 2 on a text of UTF-16, its length in characters before it. */
+/* A preconnection PDU: size, flags, version, id, little-endian; from version 2 on a text of UTF-16,
+ * its length in characters before it. */
 #define PRECONNECT_V1 16u
 #define PRECONNECT_V2 18u
 

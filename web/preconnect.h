@@ -4,7 +4,8 @@
 
 #include "web/web.h"
 
-/* Bytes of a preconnection PDU ([MS-RDPEPS] 2.2.1), and of an X.224 connection request ([MS-RDPBCGR] 2.2.1.1), at most. */
+/* Bytes of a preconnection PDU ([MS-RDPEPS] 2.2.1), and of an X.224 connection request
+ * ([MS-RDPBCGR] 2.2.1.1), at most. */
 #define PRECONNECT_MAX 1024
 #define REQUEST_MAX    1024
 #define CONFIRM_BYTES  19

@@ -1,10 +1,14 @@
 /*
- * A viewer that speaks RDP and comes by TCP, as Hyper-V's VMConnect does to port 2179: a preconnection PDU with the machine's id ([MS-RDPEPS]), or none, then
- * either the negotiation of [MS-RDPBCGR] 1.3.1.1, whose outcome is TLS, or TLS at once ("direct approach", 5.4.2.2). All that is read here; what is
- * in TLS goes to a vmrdp that is this viewer's alone, and of it nothing is read here. vmrdp hears the name and the password in RDP and asks at the
- * door (include/mgmt/door.h); it is answered with a seat at the machine's screen, from the management service as that user.
+ * A viewer that speaks RDP and comes by TCP, as Hyper-V's VMConnect does to port 2179: a
+ * preconnection PDU with the machine's id ([MS-RDPEPS]), or none, then either the negotiation of
+ * [MS-RDPBCGR] 1.3.1.1, whose outcome is TLS, or TLS at once ("direct approach", 5.4.2.2). All that
+ * is read here; what is in TLS goes to a vmrdp that is this viewer's alone, and of it nothing is
+ * read here. vmrdp hears the name and the password in RDP and asks at the door
+ * (include/mgmt/door.h); it is answered with a seat at the machine's screen, from the management
+ * service as that user.
  *
- * The viewer has VIEWER_SECONDS until he is known. Without a preconnection PDU his name is USER@MACHINE.
+ * The viewer has VIEWER_SECONDS until he is known. Without a preconnection PDU his name is
+ * USER@MACHINE.
  */
 #include "web/rdp.h"
 
@@ -56,7 +60,8 @@ static bool start_inside(struct visit *visit)
 	return ret == 0;
 }
 
-/* It is told what has been agreed upon, and negotiates once more, with us, that there is nothing between it and the viewer. */
+/* It is told what has been agreed upon, and negotiates once more, with us, that there is nothing
+ * between it and the viewer. */
 static bool meet_inside(const struct visit *visit, uint32_t requested)
 {
 	static const uint8_t request[] = {3, 0, 0, 11, 6, 0xe0, 0, 0, 0, 0, 0};
@@ -212,7 +217,8 @@ static void serve(struct visit *visit, gnutls_session_t session)
 		return;
 	}
 	if (console_serve(&console, NULL, 0) && answer(visit)) {
-		/* With a session that is what may end it; who has none is told why, and then it is over. */
+		/* With a session that is what may end it; who has none is told why, and then it is
+		 * over. */
 		console.end = visit->secret.kind == SECRET_SESSION ? 0 : console.end;
 		console.door = -1;
 		(void)console_serve(&console, NULL, 0);

@@ -1,5 +1,6 @@
 /*
- * What a connection's process may do: no file, no process, a user that nobody else is, and the calls that serve the descriptors that it has.
+ * What a connection's process may do: no file, no process, a user that nobody else is, and the
+ * calls that serve the descriptors that it has.
  */
 #include <fcntl.h>
 #include <seccomp.h>

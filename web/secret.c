@@ -1,4 +1,5 @@
-/* What sessions and tokens are known by: 256 random bits, of which only a hash is kept. And how a client shows them. */
+/* What sessions and tokens are known by: 256 random bits, of which only a hash is kept. And how a
+ * client shows them. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>

@@ -16,7 +16,8 @@ static bool has_ended(const struct session *session, time_t now)
 	       now - session->used >= SESSION_IDLE_SECONDS;
 }
 
-/* A free one; else the one that was used longest ago, of this user's if there are too many of them. */
+/* A free one; else the one that was used longest ago, of this user's if there are too many of
+ * them. */
 static struct session *make_room(const char *user, time_t now)
 {
 	struct session *of_user = NULL, *oldest = NULL, *session;

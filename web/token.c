@@ -1,8 +1,10 @@
 /*
- * Tokens: who shows one is the user whom it was made for, until it expires or is removed. The file has names and hashes:
+ * Tokens: who shows one is the user whom it was made for, until it expires or is removed. The file
+ * has names and hashes:
  *   {"NAME": {"user": "...", "hash": "...", "made": seconds, "expires": seconds, "machine": "...", "certificate": "..."}}
- * With "certificate", as PEM, it is that which is shown, by TLS, and the hash is its fingerprint's. With "machine" it is for that one alone. One with
- * "authority" has no hash, and is for those whom that has signed (authority.c).
+ * With "certificate", as PEM, it is that which is shown, by TLS, and the hash is its fingerprint's.
+ * With "machine" it is for that one alone. One with "authority" has no hash, and is for those whom
+ * that has signed (authority.c).
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,5 @@
-/* A viewer's connection, before it is known whose: bytes in clear, then by TLS, all of it until a moment. */
+/* A viewer's connection, before it is known whose: bytes in clear, then by TLS, all of it until a
+ * moment. */
 #ifndef WEB_VIEWER_H
 #define WEB_VIEWER_H
 
@@ -12,7 +13,8 @@ struct viewer {
 	time_t end;
 };
 
-/* The connection's process: with a session of TLS that waits for viewer_shake_hands(), in its sandbox. False: said why, or it has gone. */
+/* The connection's process: with a session of TLS that waits for viewer_shake_hands(), in its
+ * sandbox. False: said why, or it has gone. */
 bool viewer_begin(struct viewer *viewer, int client, int monitor,
 		  const struct certificate *certificate, gnutls_session_t *session) MUST_CHECK;
 /* False: gone, or it took too long. */
@@ -38,8 +40,8 @@ enum screen_result {
 /* For a person. */
 const char *screen_why(enum screen_result result);
 /*
- * Logs in with `user` and `password`, and asks for what is at `uri`. *fd: a connection to the service that has been upgraded. *secret is the session, which
- * screen_close() ends.
+ * Logs in with `user` and `password`, and asks for what is at `uri`. *fd: a connection to the
+ * service that has been upgraded. *secret is the session, which screen_close() ends.
  */
 enum screen_result screen_open(const struct ask *login, const char *uri, struct secret *secret,
 			       int *fd);

@@ -1,8 +1,10 @@
 /*
- * A viewer that speaks VNC and comes by TCP: RFB 3.8 (RFC 6143) with the security type VeNCrypt (19) and of its kinds X509Plain (262) alone, as the
- * community's RFB specification (rfbproto) has them. So nothing is said in clear but that; then it is TLS, with vweb's certificate, and in it a
- * name, USER@MACHINE, and the user's password. The machine's vmvnc, to which vmms carries bytes, knows nothing of that: it has no kind of
- * security, which is answered here, and from its word about security on the viewer's and its bytes are each other's.
+ * A viewer that speaks VNC and comes by TCP: RFB 3.8 (RFC 6143) with the security type VeNCrypt
+ * (19) and of its kinds X509Plain (262) alone, as the community's RFB specification (rfbproto) has
+ * them. So nothing is said in clear but that; then it is TLS, with vweb's certificate, and in it a
+ * name, USER@MACHINE, and the user's password. The machine's vmvnc, to which vmms carries bytes,
+ * knows nothing of that: it has no kind of security, which is answered here, and from its word
+ * about security on the viewer's and its bytes are each other's.
  *
  * It may wait for the service and for the monitor; the viewer has VIEWER_SECONDS until he is known.
  */
@@ -85,7 +87,8 @@ static bool read_plain(const struct viewer *viewer, struct ask *ask, char uri[SC
 	return true;
 }
 
-/* A connection to the service as him, that has become the machine's screen; -1: he has been told why not. */
+/* A connection to the service as him, that has become the machine's screen; -1: he has been told
+ * why not. */
 static int open_screen(const struct viewer *viewer, struct secret *secret)
 {
 	struct ask ask = {.what = ASK_LOGIN};

@@ -1,9 +1,11 @@
 /*
  * vweb: the management service's API for other hosts, over HTTPS, and its web page.
  *
- * Two kinds of process. The monitor (main.c, monitor.c) is root: it knows sessions and tokens, asks PAM, and reads nothing from the network. Each
- * connection has a process of its own (connection.c) with no rights at all, in which TLS and HTTP are; it has a socket to the monitor, and
- * asks there with what its client shows. What it gets is a connection to vmms that a process has made that became the user first.
+ * Two kinds of process. The monitor (main.c, monitor.c) is root: it knows sessions and tokens, asks
+ * PAM, and reads nothing from the network. Each connection has a process of its own (connection.c)
+ * with no rights at all, in which TLS and HTTP are; it has a socket to the monitor, and asks there
+ * with what its client shows. What it gets is a connection to vmms that a process has made that
+ * became the user first.
  */
 #ifndef WEB_WEB_H
 #define WEB_WEB_H
@@ -32,7 +34,8 @@
 
 /* ---- Between a connection's process and the monitor: one packet each way, one at a time ---- */
 
-/* The text of a certificate is its SHA-256, which is no secret: that its key is there has been shown to the connection's process. */
+/* The text of a certificate is its SHA-256, which is no secret: that its key is there has been
+ * shown to the connection's process. */
 enum secret_kind { SECRET_NONE, SECRET_SESSION, SECRET_TOKEN, SECRET_CERTIFICATE };
 
 struct secret {
@@ -49,7 +52,8 @@ enum ask_what {
 
 #define CERTIFICATE_MAX 4096 /* bytes of one that an authority has signed */
 
-/* The client's certificate. Its times are the process' word, which can only take from what it may. */
+/* The client's certificate. Its times are the process' word, which can only take from what it
+ * may. */
 struct shown {
 	uint32_t size; /* 0: none, or more than an authority's can have */
 	int64_t from, to;
@@ -88,8 +92,8 @@ void secret_hash(const char *text, char hash[HASH_TEXT]);
 /* In a time that does not depend on where they differ. */
 bool secret_is_same(const char *a, const char *b, size_t length);
 /*
- * What a client shows: a header Authorization (NULL: none), else Cookie. A token if both are there. SECRET_NONE if there is nothing that
- * could be one of ours.
+ * What a client shows: a header Authorization (NULL: none), else Cookie. A token if both are there.
+ * SECRET_NONE if there is nothing that could be one of ours.
  */
 #define SESSION_COOKIE "__Host-verdigris"
 void secret_read(const char *authorization, const char *cookie, struct secret *secret);
@@ -133,13 +137,16 @@ struct token {
 	char machine[MACHINE_MAX]; /* that it is for alone; empty: for all that its user may see */
 };
 
-/* Lives in FILE_TOKENS of the store, which is read anew whenever it is asked: what has been removed is out at once. */
+/* Lives in FILE_TOKENS of the store, which is read anew whenever it is asked: what has been removed
+ * is out at once. */
 bool token_find(const char *store, const struct secret *secret, struct token *token);
 /* The certificates that are tokens, as PEM, with an end: the caller frees it. */
 char *token_certificates(const char *store);
 /*
- * The verbs add, list and remove of `vweb token`: an exit status, having said what went wrong. `certificate`: a file, shown by TLS instead of a text;
- * `authority`: a file likewise, whose certificates are shown, and without a user their names are users; both NULL: a text, which is printed.
+ * The verbs add, list and remove of `vweb token`: an exit status, having said what went wrong.
+ * `certificate`: a file, shown by TLS instead of a text; `authority`: a file likewise, whose
+ * certificates are shown, and without a user their names are users; both NULL: a text, which is
+ * printed.
  */
 int token_add(const char *store, const struct token *token, unsigned int days,
 	      const char *certificate, const char *authority);
@@ -157,7 +164,8 @@ bool token_name_is_good(const char *name);
 #define AUTHORITY_WHY   96 /* bytes of a reason, its end included */
 
 bool authority_is_there(const char *store);
-/* Whose certificate it is, with its authority's token; or why it is nobody's. Takes its time, and is for a process of its own, with rights. */
+/* Whose certificate it is, with its authority's token; or why it is nobody's. Takes its time, and
+ * is for a process of its own, with rights. */
 bool authority_find(const char *store, const uint8_t *der, uint32_t size, struct token *token,
 		    char why[AUTHORITY_WHY]);
 /* For token.c: files as PEM. NULL: said why. */
@@ -172,7 +180,8 @@ struct certificate {
 	char fingerprint[HASH_TEXT + HASH_BYTES]; /* AA:BB:... of the first certificate, SHA-256 */
 };
 
-/* From these files; both NULL: from the store, where they are made if there are none. False: said why. */
+/* From these files; both NULL: from the store, where they are made if there are none. False: said
+ * why. */
 bool certificate_load(struct certificate *certificate, const char *store,
 		      const char *certificate_file, const char *key_file) MUST_CHECK;
 /* The store's folder, for root alone. False: said why. */
@@ -204,7 +213,8 @@ void monitor_run(struct monitor *monitor);
 
 /* Before anything is asked: the process' socket to the monitor. */
 void ask_begin(int monitor);
-/* *fd: -1, or the descriptor that came with the answer. It does not return when the monitor has ended. */
+/* *fd: -1, or the descriptor that came with the answer. It does not return when the monitor has
+ * ended. */
 void ask_monitor(const struct ask *ask, struct answer *answer, int *fd);
 /* What goes with each secret that is a certificate. */
 void ask_shows(const struct shown *shown);
@@ -216,8 +226,8 @@ bool ask_still_may(const struct secret *secret);
 /* ---- A connection's process (connection.c, forward.c, page.c, sandbox.c) ---- */
 
 /*
- * Serves the client until it goes, or shows nothing that holds for too long. Takes both descriptors. `trusted`: certificates of clients, as PEM (""
- * or NULL: none are asked for).
+ * Serves the client until it goes, or shows nothing that holds for too long. Takes both
+ * descriptors. `trusted`: certificates of clients, as PEM ("" or NULL: none are asked for).
  */
 void connection_serve(int client, int monitor, const struct certificate *certificate,
 		      const char *trusted);
@@ -238,8 +248,9 @@ bool head_parse(const char *text, struct head *head);
 /* Whether it is a path that can be asked of the API: "/v1" or below, only printable ASCII. */
 bool forward_is_path(const char *uri);
 /*
- * A name USER@MACHINE as the user and the path of what the machine has ("display", "seat"). The last @ counts: a user's name may have one, a machine that has one in its
- * name is called by its id. False: it is no such name.
+ * A name USER@MACHINE as the user and the path of what the machine has ("display", "seat"). The
+ * last @ counts: a user's name may have one, a machine that has one in its name is called by its
+ * id. False: it is no such name.
  */
 #define SCREEN_URI_MAX (3 * MACHINE_MAX + 32)
 bool forward_screen(const char *name, const char *what, char user[USER_MAX],
@@ -249,13 +260,15 @@ bool forward_machine(const char *machine, const char *what, char uri[SCREEN_URI_
 /* What is asked on this connection is for one machine from now on. */
 bool forward_limit(int fd, const char *machine) MUST_CHECK;
 /*
- * Sends the head of a request whose body is brought by pieces (forward_send()), and waits for leave to. False: hung up. *head is the answer if the service
- * will not have it; else its status is 100, and forward_end() reads the answer behind the body.
+ * Sends the head of a request whose body is brought by pieces (forward_send()), and waits for leave
+ * to. False: hung up. *head is the answer if the service will not have it; else its status is 100,
+ * and forward_end() reads the answer behind the body.
  */
 bool forward_begin(int fd, const char *uri, uint64_t length, struct head *head) MUST_CHECK;
 bool forward_send(int fd, const char *bytes, size_t length) MUST_CHECK;
 bool forward_end(int fd, struct head *head) MUST_CHECK;
-/* Sends a request and reads the head of its answer; the rest is on `fd`. `match` NULL: no If-Match. False: hung up. */
+/* Sends a request and reads the head of its answer; the rest is on `fd`. `match` NULL: no If-Match.
+ * False: hung up. */
 bool forward_ask(int fd, const char *method, const char *uri, const char *match, const char *body,
 		 size_t length, bool upgrade, struct head *head) MUST_CHECK;
 

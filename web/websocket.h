@@ -1,6 +1,7 @@
 /*
- * WebSocket frames (RFC 6455), a server's side, as far as a console needs them: binary messages of any number of frames, whose bounds mean
- * nothing, pings and an end. Bytes are unmasked where they lie; no memory is allocated.
+ * WebSocket frames (RFC 6455), a server's side, as far as a console needs them: binary messages of
+ * any number of frames, whose bounds mean nothing, pings and an end. Bytes are unmasked where they
+ * lie; no memory is allocated.
  */
 #ifndef WEB_WEBSOCKET_H
 #define WEB_WEBSOCKET_H
@@ -56,7 +57,8 @@ struct websocket_piece {
 	unsigned int status; /* of what is bad */
 };
 
-/* Takes some of the bytes, one at least: how many. Nothing more is asked for after WEBSOCKET_BAD. */
+/* Takes some of the bytes, one at least: how many. Nothing more is asked for after
+ * WEBSOCKET_BAD. */
 size_t websocket_take(struct websocket *socket, uint8_t *bytes, size_t length,
 		      struct websocket_piece *piece);
 /* The head of a whole frame of so many bytes: how long it is. */

@@ -1,6 +1,6 @@
 /*
- * The addresses of the guest's network adapters on the control socket: asked for and set by the guest's daemon, as part of the exchange of
- * values (vsp/integration/).
+ * The addresses of the guest's network adapters on the control socket: asked for and set by the
+ * guest's daemon, as part of the exchange of values (vsp/integration/).
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /*
- * See arrival.h. What comes is as hostile as a file: each frame is checked before it is used, and nothing of the machine moves before the owner file
- * has said that it is ours.
+ * See arrival.h. What comes is as hostile as a file: each frame is checked before it is used, and
+ * nothing of the machine moves before the owner file has said that it is ours.
  */
 #include "worker/arrival.h"
 
@@ -375,7 +375,8 @@ static bool wait_for_answer(struct arrival *r, enum owner *whose)
 }
 
 /*
- * What came of the firmware's variables and of the TPM is in their files, which are this side's alone: from the owner file's word on it is there or nowhere.
+ * What came of the firmware's variables and of the TPM is in their files, which are this side's
+ * alone: from the owner file's word on it is there or nowhere.
  */
 static bool keep_files(struct arrival *r)
 {

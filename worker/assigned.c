@@ -25,7 +25,8 @@
 /* The partition's numbers of interrupts are divided among the places of devices. */
 #define NUMBERS (BACKEND_INTERRUPTS / CONFIG_DEVICES_MAX)
 
-/* How long a guest has to let go of a device that is taken away; how often it is looked whether the machine ends meanwhile. */
+/* How long a guest has to let go of a device that is taken away; how often it is looked whether the
+ * machine ends meanwhile. */
 #define GUEST_SECONDS 30
 #define LOOK_MS       100
 
@@ -385,7 +386,8 @@ static const char *explain_map(int ret)
 			      : "";
 }
 
-/* Takes the descriptors. The device, with the guest's memory to reach; NULL: `why` says it, and *ret. */
+/* Takes the descriptors. The device, with the guest's memory to reach; NULL: `why` says it, and
+ * *ret. */
 static struct vpci_function *open_function(struct machine *machine, unsigned int place,
 					   const char *address, int fd, int group, int *ret,
 					   char *why, size_t why_bytes)
@@ -796,7 +798,8 @@ int assigned_prepare_remove(struct machine *machine, struct job *job, bool force
 
 /* ---- What VPs want of them ---- */
 
-/* They are asked for whatever no device of the board's answers, mostly of machines that have none. */
+/* They are asked for whatever no device of the board's answers, mostly of machines that have
+ * none. */
 static bool enter(struct assigned *assigned)
 {
 	if (assigned == NULL || atomic_load(&assigned->count) == 0) {

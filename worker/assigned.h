@@ -1,6 +1,7 @@
 /*
- * The machine's devices of the root's hardware (docs/design/pci.md): each a bus of virtual PCI (vsp/pci/) with one function, which is a device of VFIO's
- * (vfio.h). All of the guest's memory is pinned and is theirs to read and write between assigned_start() and assigned_stop().
+ * The machine's devices of the root's hardware (docs/design/pci.md): each a bus of virtual PCI
+ * (vsp/pci/) with one function, which is a device of VFIO's (vfio.h). All of the guest's memory is
+ * pinned and is theirs to read and write between assigned_start() and assigned_stop().
  */
 #ifndef WORKER_ASSIGNED_H
 #define WORKER_ASSIGNED_H
@@ -17,7 +18,8 @@ struct vpci_target;
 
 /* Those of the configuration, before the sandbox closes. False: said why. */
 bool assigned_attach(struct machine *machine) MUST_CHECK;
-/* Around the life of a partition: its memory is there; VMBus is reset, so that no device has DMA. False: said why. */
+/* Around the life of a partition: its memory is there; VMBus is reset, so that no device has DMA.
+ * False: said why. */
 bool assigned_start(struct machine *machine) MUST_CHECK;
 void assigned_stop(struct machine *machine);
 /* Before and after bus_destroy(). */
@@ -25,8 +27,9 @@ void assigned_detach(struct machine *machine);
 void assigned_free(struct machine *machine);
 
 /*
- * A device comes or goes while the machine runs; main thread, of a machine with a control socket. The place of the device of this address, or
- * (NULL) one that is free; -1: there is none. One job at a time has to do with devices.
+ * A device comes or goes while the machine runs; main thread, of a machine with a control socket.
+ * The place of the device of this address, or (NULL) one that is free; -1: there is none. One job
+ * at a time has to do with devices.
  */
 int assigned_place(const struct machine *machine, const char *address) MUST_CHECK;
 /* What is there; NULL: nothing. */
@@ -37,9 +40,10 @@ int assigned_adapter(const struct machine *machine, unsigned int place);
 /* The place of the function that carries this adapter's frames; -1: there is none. */
 int assigned_function_of(const struct machine *machine, int adapter) MUST_CHECK;
 /*
- * Makes the job do it: its number is the place. The descriptors are those of pci_open(), and the job's then. A function that is `adapter`'s is made
- * known to the guest as such, by that; it is there as long as the function. One that goes is asked of the guest, which
- * has its time, unless `force`. -ENOMEM: nothing is changed.
+ * Makes the job do it: its number is the place. The descriptors are those of pci_open(), and the
+ * job's then. A function that is `adapter`'s is made known to the guest as such, by that; it is
+ * there as long as the function. One that goes is asked of the guest, which has its time, unless
+ * `force`. -ENOMEM: nothing is changed.
  */
 int assigned_prepare_add(struct machine *machine, struct job *job, const char *address, int fd,
 			 int group, int adapter) MUST_CHECK;

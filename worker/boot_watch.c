@@ -1,5 +1,6 @@
 /*
- * See boot_watch.h. The words are SeaBIOS' (src/boot.c) and EDK II's (BdsDxe and UefiBootManagerLib):
+ * See boot_watch.h. The words are SeaBIOS' (src/boot.c) and EDK II's (BdsDxe and
+ * UefiBootManagerLib):
  *
  *   Booting from Hard Disk...                        BdsDxe: failed to load Boot0001 "NAME" from PATH: Not Found
  *   Boot failed: not a bootable disk                 BdsDxe: failed to start Boot0001 "NAME" from PATH: Access Denied

@@ -1,7 +1,8 @@
 /*
- * What firmware says when it finds nothing to start, made into one line for the worker's log: what was tried, and why each was refused. It is
- * read where the firmware writes it: SeaBIOS among its messages, OVMF on its screen, which is on COM1. It is a guest's
- * word: what is not printable is left out, and all of it is bounded.
+ * What firmware says when it finds nothing to start, made into one line for the worker's log: what
+ * was tried, and why each was refused. It is read where the firmware writes it: SeaBIOS among its
+ * messages, OVMF on its screen, which is on COM1. It is a guest's word: what is not printable is
+ * left out, and all of it is bounded.
  */
 #ifndef WORKER_BOOT_WATCH_H
 #define WORKER_BOOT_WATCH_H
@@ -24,7 +25,8 @@ struct boot_watch {
 
 /* The machine starts. */
 void boot_watch_begin(struct boot_watch *watch);
-/* A byte that it writes. True: it has found nothing; watch->tried says what there was, "" if nothing. It goes on from there. */
+/* A byte that it writes. True: it has found nothing; watch->tried says what there was, "" if
+ * nothing. It goes on from there. */
 bool boot_watch_take(struct boot_watch *watch, uint8_t byte);
 
 #endif

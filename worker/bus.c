@@ -33,7 +33,8 @@ struct vmbus_host {
 	int timer;            /* a message waits for room in the guest's slot */
 	long retry_ns;        /* how long it waits the next time; the main thread's */
 	pthread_mutex_t lock; /* of the table */
-	/* By relid, the low bits of the id; 0, which is no channel's, for VMBUS_EVENT_CONNECTION_ID. */
+	/* By relid, the low bits of the id; 0, which is no channel's, for
+	 * VMBUS_EVENT_CONNECTION_ID. */
 	struct connection connections[VMBUS_MAX_CHANNELS];
 };
 

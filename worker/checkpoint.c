@@ -1,6 +1,7 @@
 /*
- * A checkpoint, in two jobs: the state is written and new files become the tops of the disks; then who asked has written down which files
- * are the machine's, and it may go on. In between it stands, so nothing of the guest's is in a file that nobody knows.
+ * A checkpoint, in two jobs: the state is written and new files become the tops of the disks; then
+ * who asked has written down which files are the machine's, and it may go on. In between it stands,
+ * so nothing of the guest's is in a file that nobody knows.
  */
 #include "worker/checkpoint.h"
 
@@ -113,7 +114,8 @@ static int push_all(struct checkpoint *checkpoint, struct disk_error *error)
 		}
 	}
 	if (ret != 0) {
-		/* Somebody who reads an old file keeps it from being written: the machine can be taken off then, or this tried again. */
+		/* Somebody who reads an old file keeps it from being written: the machine can be
+		 * taken off then, or this tried again. */
 		(void)take_back(checkpoint, &ignored);
 	}
 	return ret;

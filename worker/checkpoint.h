@@ -1,4 +1,5 @@
-/* A checkpoint of a machine that is paused: its disks go on in new files, its state is in another (docs/design/checkpoint.md). */
+/* A checkpoint of a machine that is paused: its disks go on in new files, its state is in another
+ * (docs/design/checkpoint.md). */
 #ifndef WORKER_CHECKPOINT_H
 #define WORKER_CHECKPOINT_H
 
@@ -23,13 +24,16 @@ struct checkpoint_request {
 	unsigned int disk_count;
 };
 
-/* Why there can be none of this machine, or none with these disks, as a sentence; NULL: there can. Main thread, as all of it. */
+/* Why there can be none of this machine, or none with these disks, as a sentence; NULL: there can.
+ * Main thread, as all of it. */
 const char *checkpoint_obstacle(struct machine *machine, const struct checkpoint_request *request,
 				char *text, size_t size);
-/* The machine is held (machine_hold()). Makes the job do it; then the descriptors are the job's, and so is the hold. -errno. */
+/* The machine is held (machine_hold()). Makes the job do it; then the descriptors are the job's,
+ * and so is the hold. -errno. */
 int checkpoint_prepare(struct machine *machine, struct job *job,
 		       const struct checkpoint_request *request) MUST_CHECK;
-/* One was taken, and it is not known yet which files are the machine's: it may not be resumed, nor reset. */
+/* One was taken, and it is not known yet which files are the machine's: it may not be resumed, nor
+ * reset. */
 bool checkpoint_is_open(const struct machine *machine);
 /* Makes the job end that, by the new files or by the old ones. */
 void checkpoint_prepare_end(struct machine *machine, struct job *job, bool keep);

@@ -629,7 +629,8 @@ static bool print_document(const struct config *config)
 	return true;
 }
 
-/* A drive that firmware starts from is an IDE one with a BIOS alone; UEFI firmware goes by its variables unless it is told. Options come in any order. */
+/* A drive that firmware starts from is an IDE one with a BIOS alone; UEFI firmware goes by its
+ * variables unless it is told. Options come in any order. */
 static void place_isos(json_t *document)
 {
 	json_t *disk;

@@ -1,6 +1,7 @@
 /*
- * What the user asked for: one JSON document (include/mgmt/config.schema.json), given by --config, or made of the command line's options, which
- * are its short form. Everything wrong with it is said in one line that names the key or the option, the value, and the remedy.
+ * What the user asked for: one JSON document (include/mgmt/config.schema.json), given by --config,
+ * or made of the command line's options, which are its short form. Everything wrong with it is said
+ * in one line that names the key or the option, the value, and the remedy.
  */
 #ifndef WORKER_CONFIG_H
 #define WORKER_CONFIG_H
@@ -167,7 +168,8 @@ bool config_fits_host(const struct config *config) MUST_CHECK;
 
 /* An adapter's channels at most, where nobody says it. */
 unsigned int config_queues(const struct config *config);
-/* config_read.c: an adapter, as the document has it. form->user: a struct config, for a descriptor. */
+/* config_read.c: an adapter, as the document has it. form->user: a struct config, for a
+ * descriptor. */
 bool config_read_network(struct form *form, const json_t *value, struct config_network *network);
 
 /* config_read.c: config->document into the rest. False: what is wrong is in *error. */

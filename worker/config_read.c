@@ -1,6 +1,6 @@
 /*
- * The document of a configuration, member by member. A descriptor that it names is looked at here: that it is open, of the kind that it should
- * be, and given once.
+ * The document of a configuration, member by member. A descriptor that it names is looked at here:
+ * that it is open, of the kind that it should be, and given once.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -283,7 +283,8 @@ static bool read_control(struct form *form, const json_t *value, void *into)
 				  "is not such a socket");
 }
 
-/* Where the machine comes from. The socket may be connected, too, to anything; then nobody knows what is beside it. */
+/* Where the machine comes from. The socket may be connected, too, to anything; then nobody knows
+ * what is beside it. */
 static bool read_receive(struct form *form, const json_t *value, void *into)
 {
 	static const struct form_member members[] = {
@@ -930,7 +931,8 @@ static bool check_sound(struct form *form, const struct config *config)
 				  "is a card that generation 1 alone has");
 }
 
-/* Adapters of the board are generation 1's, whose firmware tells the guest where their interrupts go. */
+/* Adapters of the board are generation 1's, whose firmware tells the guest where their interrupts
+ * go. */
 static bool check_networks(struct form *form, const struct config *config)
 {
 	unsigned int i, emulated = 0;

@@ -1,7 +1,9 @@
 /*
- * The socket of --control: who is connected, what waits for them, and what they are told without having asked.
+ * The socket of --control: who is connected, what waits for them, and what they are told without
+ * having asked.
  *
- * Nothing here blocks. A client's next request is read when nothing waits for it any more; events that find no room are counted instead.
+ * Nothing here blocks. A client's next request is read when nothing waits for it any more; events
+ * that find no room are counted instead.
  */
 #include "worker/control.h"
 

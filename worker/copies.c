@@ -1,6 +1,6 @@
 /*
- * Files for the guest: a job's thread reads the file, which may take as long as it likes, block by block; the main thread gives the guest
- * pieces of the block that is there (vsp/integration/).
+ * Files for the guest: a job's thread reads the file, which may take as long as it likes, block by
+ * block; the main thread gives the guest pieces of the block that is there (vsp/integration/).
  *
  *   main thread: wants a block --> the job's thread reads it --> control_notify() --> main thread: copies_serve()
  */

@@ -1,6 +1,7 @@
 /*
- * A guest's last words. Where they are and how long they are is the guest's to say, so is each byte of them: they are copied
- * once, cut to a page, and what a terminal would obey is not passed on, nor kept.
+ * A guest's last words. Where they are and how long they are is the guest's to say, so is each byte
+ * of them: they are copied once, cut to a page, and what a terminal would obey is not passed on,
+ * nor kept.
  */
 #include "worker/crash.h"
 

@@ -3,7 +3,8 @@
  * controller and up to four channels of the IDE flavour; and those that come and go while it runs.
  *
  * A disk's place is its index in disks->places: its number on the SCSI controller, and behind those
- * the IDE disks. What is at a place is known to the main thread alone, and to the one job that works on it (worker/job.h).
+ * the IDE disks. What is at a place is known to the main thread alone, and to the one job that
+ * works on it (worker/job.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -136,7 +137,8 @@ struct disks_found {
 #define FIND_TRIES    20
 #define FIND_EVERY_NS 50000000
 
-/* The names of the chain. Who has the disk writes meanwhile, so that it may look damaged for a moment. */
+/* The names of the chain. Who has the disk writes meanwhile, so that it may look damaged for a
+ * moment. */
 static int look_at_chain(const struct config_disk *wanted, struct disk **disk,
 			 struct disk_error *error)
 {
@@ -324,7 +326,8 @@ static int make_unit(struct storage_unit *unit, enum storage_kind kind, struct d
 		     const char *name)
 {
 	struct disk_info info = {.id = ""};
-	/* The same disk with each checkpoint: a differencing VHD has another identity than its parent. */
+	/* The same disk with each checkpoint: a differencing VHD has another identity than its
+	 * parent. */
 	int ret = disk != NULL ? disk_get_info(disk, disk_layer_count(disk) - 1, &info) : 0;
 
 	*unit = (struct storage_unit){.kind = kind, .disk = disk};
@@ -484,7 +487,8 @@ static int close_file(struct disk **file, struct disk_error *error)
 	return *file != NULL ? disk_close(file, error) : 0;
 }
 
-/* What a job has of a disk that comes, goes, or changes. The job's thread has it alone until finish(). */
+/* What a job has of a disk that comes, goes, or changes. The job's thread has it alone until
+ * finish(). */
 struct task {
 	struct storage *scsi;
 	struct disk_place *place; /* [M] */

@@ -1,6 +1,7 @@
 /*
- * The machine's console: a frame source and an input sink on sockets (include/mgmt/display.h), and the programs vmvnc and vmrdp at the other
- * end, which are started before the worker is in its sandbox. Nothing of what a viewer says is read in this process.
+ * The machine's console: a frame source and an input sink on sockets (include/mgmt/display.h), and
+ * the programs vmvnc and vmrdp at the other end, which are started before the worker is in its
+ * sandbox. Nothing of what a viewer says is read in this process.
  *
  * All of it is the main thread's.
  */

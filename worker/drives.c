@@ -1,6 +1,7 @@
 /*
- * The drives of the emulated IDE channels: what is at an IDE place of the machine's disks (disks.c) is a drive of
- * the board too, where that has such channels. UEFI firmware reaches the SCSI controller's units likewise. Their commands go through a port of the storage library to the units
+ * The drives of the emulated IDE channels: what is at an IDE place of the machine's disks (disks.c)
+ * is a drive of the board too, where that has such channels. UEFI firmware reaches the SCSI
+ * controller's units likewise. Their commands go through a port of the storage library to the units
  * that VMBus reaches as well.
  */
 #include <errno.h>

@@ -168,8 +168,8 @@ enum emulate_result emulate(struct backend_vp *vp, struct board *board, const st
 	    backend_vp_inject_exception(vp, e.vector, e.error_code, e.fault_address) != 0) {
 		return EMULATE_FAILED;
 	}
-	/* As after any instruction, and after each part of a repeated one. A load of SS has the next
-	 * one's trap for its own. */
+	/* As after any instruction, and after each part of a repeated one. A load of SS has the
+	 * next one's trap for its own. */
 	if (done && e.trace && !(e.segments_changed & 1u << VP_SS) &&
 	    backend_vp_inject_exception(vp, VP_EXCEPTION_DB, 0, 0) != 0) {
 		return EMULATE_FAILED;

@@ -1,7 +1,7 @@
 /*
- * The instructions that touch a device's memory, see emulate.h: families, and at the end a table with
- * a row for each. An instruction changes registers only after its memory was reached, so one that
- * faults can be started again.
+ * The instructions that touch a device's memory, see emulate.h: families, and at the end a table
+ * with a row for each. An instruction changes registers only after its memory was reached, so one
+ * that faults can be started again.
  *
  * What an instruction may do is checked here, even where the processor has done so before it gave
  * up: see emulate.c.

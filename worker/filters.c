@@ -1,7 +1,8 @@
 /*
- * filters FOLDER: a program of the build, which writes what the worker (sandbox.c) and its connector (connector.c) load as filters of their system
- * calls: worker.bpf and connector.bpf. There is one worker a guest; so the library that makes filters, its table of names and what
- * it allocates are not in it.
+ * filters FOLDER: a program of the build, which writes what the worker (sandbox.c) and its
+ * connector (connector.c) load as filters of their system calls: worker.bpf and connector.bpf.
+ * There is one worker a guest; so the library that makes filters, its table of names and what it
+ * allocates are not in it.
  */
 #include <err.h>
 #include <errno.h>
@@ -31,7 +32,8 @@ static const int worker_calls[] = {
 	SCMP_SYS(recvmsg),
 	SCMP_SYS(shutdown), /* the guest's socket says no more to a program */
 	SCMP_SYS(poll),
-	/* A switch, to which a client of the control socket has connected, is handed the guest's memory; one that goes wrong is hung up on. */
+	/* A switch, to which a client of the control socket has connected, is handed the guest's
+	 * memory; one that goes wrong is hung up on. */
 	SCMP_SYS(sendmsg),
 	SCMP_SYS(memfd_create),
 	SCMP_SYS(shutdown),
@@ -84,7 +86,8 @@ static const unsigned int ioctls[] = {
 	TCSETS, TCSETSW, BLKGETSIZE64, /* a block device is attached */
 };
 
-/* Commands of fcntl(). Not those by which the kernel sends signals on our behalf, nor F_SETFL: a switch counts on eventfds that do not block. */
+/* Commands of fcntl(). Not those by which the kernel sends signals on our behalf, nor F_SETFL: a
+ * switch counts on eventfds that do not block. */
 static const unsigned int fcntls[] = {
 	F_DUPFD_CLOEXEC,              /* the serial socket's second descriptor */
 	F_OFD_SETLK,                  /* a disk's file is one machine's */
@@ -129,9 +132,9 @@ static int add_worker_rules(scmp_filter_ctx filter)
 		{SCMP_SYS(getsockopt),
 		 2,
 		 {SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET), SCMP_A2(SCMP_CMP_EQ, SO_PEERCRED)}},
-		/* This is fstat() in some C libraries, with an empty path. Paths are in memory, where no
-		   filter sees them: who runs code of his own in here can ask what a file is, as far
-		   as this user may, but not for what is in it. */
+		/* This is fstat() in some C libraries, with an empty path. Paths are in memory,
+		 * where no filter sees them: who runs code of his own in here can ask what a file
+		 * is, as far as this user may, but not for what is in it. */
 		{SCMP_SYS(newfstatat), 1, {SCMP_A3(SCMP_CMP_EQ, AT_EMPTY_PATH)}},
 		/* Replies go to who is connected. */
 		{SCMP_SYS(sendto), 1, {SCMP_A4(SCMP_CMP_EQ, 0)}},

@@ -1,7 +1,8 @@
 /*
- * Firmware of a machine, see firmware.h. The image ends at 4 GiB, where the processor begins. Of a BIOS the last 256 KiB are below 1 MiB
- * as well, in RAM that it finds open (devices/host_bridge.c): it copies nothing then, and goes on there. UEFI firmware stays where it is,
- * with its variables right before it (nvram.h).
+ * Firmware of a machine, see firmware.h. The image ends at 4 GiB, where the processor begins. Of a
+ * BIOS the last 256 KiB are below 1 MiB as well, in RAM that it finds open (devices/host_bridge.c):
+ * it copies nothing then, and goes on there. UEFI firmware stays where it is, with its variables
+ * right before it (nvram.h).
  */
 #include "worker/firmware.h"
 
@@ -22,7 +23,8 @@
 #define ROM_UNIT    512u
 #define VGA_ROM_MAX 0x10000u
 
-/* What is started over the network: it lies from 0:7c00 on, and has memory of a PC's first 640 KiB behind it. */
+/* What is started over the network: it lies from 0:7c00 on, and has memory of a PC's first 640 KiB
+ * behind it. */
 #define NETBOOT_MIN 512u
 #define NETBOOT_MAX (0x90000u - 0x7c00u)
 
@@ -259,8 +261,8 @@ static void add_networks(struct firmware *firmware, const struct config *config,
 }
 
 /*
- * A BIOS: what is to be first, a floppy disk, discs, disks, then networks. UEFI firmware's variables have an order, which only what is to be first
- * comes before.
+ * A BIOS: what is to be first, a floppy disk, discs, disks, then networks. UEFI firmware's
+ * variables have an order, which only what is to be first comes before.
  */
 static void order_boot(struct firmware *firmware, const struct config *config)
 {
@@ -376,7 +378,8 @@ bool firmware_load(struct firmware *firmware, struct loader *loader)
 				    length);
 }
 
-/* Whole lines, and long ones in pieces. What the file does not take is lost: a guest writes this. */
+/* Whole lines, and long ones in pieces. What the file does not take is lost: a guest writes
+ * this. */
 void firmware_log(struct firmware *firmware, uint8_t byte)
 {
 	if (firmware->log < 0) {

@@ -1,6 +1,6 @@
 /*
- * A machine's firmware: its image, and what it is told of the machine (devices/fw_cfg.c). Main thread, or
- * before there are others; the log under the board's lock.
+ * A machine's firmware: its image, and what it is told of the machine (devices/fw_cfg.c). Main
+ * thread, or before there are others; the log under the board's lock.
  */
 #ifndef WORKER_FIRMWARE_H
 #define WORKER_FIRMWARE_H

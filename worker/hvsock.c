@@ -1,6 +1,7 @@
 /*
- * The machine's sockets (vsp/socket/): where programs of the root reach them. The listener is made before the sandbox closes; what the guest
- * connects to is found by the connector, a process of its own.
+ * The machine's sockets (vsp/socket/): where programs of the root reach them. The listener is made
+ * before the sandbox closes; what the guest connects to is found by the connector, a process of its
+ * own.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-/* Hypercalls of the guest that the hypervisor leaves to us (TLFS: HvPostMessage, HvSignalEvent; HvRetargetDeviceInterrupt; HvExtCall…). */
+/* Hypercalls of the guest that the hypervisor leaves to us (TLFS: HvPostMessage, HvSignalEvent;
+ * HvRetargetDeviceInterrupt; HvExtCall…). */
 #include <errno.h>
 
 #include "include/hv/hypercall.h"
@@ -73,7 +74,8 @@ static uint16_t query_capabilities(struct machine *machine, const struct vp_exit
 /* The most blocks of one call; it is a hint, so the rest may stay. */
 #define HINT_BLOCKS (1u << 16)
 
-/* What is in use, or no block, stays. False: the range has small pages, of which nobody has any use. */
+/* What is in use, or no block, stays. False: the range has small pages, of which nobody has any
+ * use. */
 static bool discard(struct memory *memory, union hv_gpa_page_range range, unsigned int *left)
 {
 	uint64_t gpa = range.base_large_pfn * MEMORY_UNIT;

@@ -1,7 +1,8 @@
 /*
- * By what a guest knows its machine: UUID and serial number (SMBIOS), the generation ID, and random numbers to begin with (ACPI). They are
- * written into its memory before each of its starts; the generation ID also while it runs, and with firmware, which chooses where tables lie, into a page of
- * the board's.
+ * By what a guest knows its machine: UUID and serial number (SMBIOS), the generation ID, and random
+ * numbers to begin with (ACPI). They are written into its memory before each of its starts; the
+ * generation ID also while it runs, and with firmware, which chooses where tables lie, into a page
+ * of the board's.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,7 +14,8 @@
 #include "worker/machine.h"
 #include "worker/say.h"
 
-/* FNV-1a over the name, with another beginning for each byte: the same machine has the same UUID. Of version 8, which is anybody's. */
+/* FNV-1a over the name, with another beginning for each byte: the same machine has the same UUID.
+ * Of version 8, which is anybody's. */
 static void uuid_of_name(const char *name, uint8_t id[16])
 {
 	unsigned int i;

@@ -1,6 +1,6 @@
 /*
- * Where keys and the pointer go: to the guest's synthetic keyboard and mouse while it has drivers for them, else to the i8042. What was pressed at one
- * is released there.
+ * Where keys and the pointer go: to the guest's synthetic keyboard and mouse while it has drivers
+ * for them, else to the i8042. What was pressed at one is released there.
  */
 #include <string.h>
 

@@ -81,7 +81,8 @@ static void refuse_instruction(struct machine_vp *vp, const struct vp_exit *exit
 	}
 }
 
-/* Memory that the guest gave back, and that it touches all the same: it has it again, and the instruction is executed anew. */
+/* Memory that the guest gave back, and that it touches all the same: it has it again, and the
+ * instruction is executed anew. */
 static bool was_given_back(struct machine *machine, const struct vp_exit *exit)
 {
 	static const struct timespec moment = {.tv_nsec = 10000000};

@@ -1,12 +1,14 @@
 /*
- * What may take long: done by a thread of its own, while the main thread serves everybody else. docs/design/control.md.
+ * What may take long: done by a thread of its own, while the main thread serves everybody else.
+ * docs/design/control.md.
  *
  *   queued ---> running ---> done | failed     by what work() returns
  *      |           `-------> cancelled         where it was cancelled before it began, or before job_commit()
  *      `-------------------> cancelled
  *
- * All calls are the main thread's but job_commit(), job_step() and job_cancelled(), which are for work(). A job is the list's, and is
- * known by its id; a pointer to one is good until the next job_new().
+ * All calls are the main thread's but job_commit(), job_step() and job_cancelled(), which are for
+ * work(). A job is the list's, and is known by its id; a pointer to one is good until the next
+ * job_new().
  */
 #ifndef WORKER_JOB_H
 #define WORKER_JOB_H
@@ -35,11 +37,13 @@ struct job {
 	/* [J] 0 or -errno, and then `error` says why. NULL: no thread, see job_begin(). */
 	int (*work)(struct job *job);
 	/*
-	 * What the main thread has to wait for when work() has returned 0; NULL: nothing. False: not yet, it is asked again by each
-	 * jobs_serve() (job_wake(), or a cancel). True: `result` is set.
+	 * What the main thread has to wait for when work() has returned 0; NULL: nothing. False:
+	 * not yet, it is asked again by each jobs_serve() (job_wake(), or a cancel). True: `result`
+	 * is set.
 	 */
 	bool (*settle)(struct job *job);
-	/* The main thread's last word: takes in what was done, and frees the subject. Also for a job that never ran. */
+	/* The main thread's last word: takes in what was done, and frees the subject. Also for a
+	 * job that never ran. */
 	void (*finish)(struct job *job);
 	void *subject;
 	/* [M] What was asked for, for who is told of the end; dropped after that. NULL: nothing. */
@@ -73,8 +77,9 @@ struct jobs {
 /* 0 or -errno. */
 int jobs_create(struct jobs *jobs, void (*ended)(void *user, const struct job *job), void *user);
 /*
- * The end: what is queued is dropped, what may be cancelled is. True of jobs_have_ended(), which is asked after each jobs_serve(), and every now and then:
- * what is committed, or `waited`, has ended, and the others have had JOBS_LEAVE_MS to come to their next step. None begins any more.
+ * The end: what is queued is dropped, what may be cancelled is. True of jobs_have_ended(), which is
+ * asked after each jobs_serve(), and every now and then: what is committed, or `waited`, has ended,
+ * and the others have had JOBS_LEAVE_MS to come to their next step. None begins any more.
  */
 #define JOBS_LEAVE_MS 2000
 void jobs_begin_end(struct jobs *jobs);
@@ -87,8 +92,8 @@ struct job *job_new(struct jobs *jobs, const char *what, enum job_of of, int num
 /* Runs it, now or when others have ended. */
 void job_start(struct job *job);
 /*
- * Instead, for one that the main thread itself brings to its end, by job_end(): it runs at once, and no other waits for it. When it is
- * cancelled, finish() is called at once.
+ * Instead, for one that the main thread itself brings to its end, by job_end(): it runs at once,
+ * and no other waits for it. When it is cancelled, finish() is called at once.
  */
 void job_begin(struct job *job);
 void job_end(struct job *job, int result);
@@ -108,7 +113,8 @@ const char *job_state_name(const struct job *job);
 /* False: it has ended, or gone so far that it goes on to its end. */
 bool job_cancel(struct job *job);
 
-/* From here on it is not cancelled. False: it has been; work() undoes what it has done and returns. */
+/* From here on it is not cancelled. False: it has been; work() undoes what it has done and
+ * returns. */
 bool job_commit(struct job *job);
 void job_step(struct job *job, const char *step);
 bool job_cancelled(const struct job *job);

@@ -29,7 +29,8 @@ struct loader {
 	size_t why_size;
 };
 
-/* Opens a regular file, or takes the descriptor `fd` of one if that is not -1, and takes its size. */
+/* Opens a regular file, or takes the descriptor `fd` of one if that is not -1, and takes its
+ * size. */
 bool loader_open(struct loader *loader, struct loader_file *file, const char *option,
 		 const char *path, int fd) MUST_CHECK;
 /* Are the files what they should be, as far as that can be told without the machine's memory? */
@@ -74,8 +75,8 @@ struct loader_range {
 unsigned int loader_memory_map(const struct memory *memory,
 			       struct loader_range ranges[LOADER_RANGES]);
 
-/* Flat protected mode without paging, as both formats have it; selectors 0x10 and 0x18 of a GDT of 32
- * bytes that is put at `gdt_at`, which is RAM. */
+/* Flat protected mode without paging, as both formats have it; selectors 0x10 and 0x18 of a GDT of
+ * 32 bytes that is put at `gdt_at`, which is RAM. */
 void loader_protected_mode(struct loader *loader, uint64_t gdt_at, uint64_t entry,
 			   struct vp_boot_state *state);
 

@@ -1,7 +1,9 @@
 /*
- * The main thread while the machine runs: timers, the serial line, VMBus' messages, signals. Everything it waits for is in one epoll set.
+ * The main thread while the machine runs: timers, the serial line, VMBus' messages, signals.
+ * Everything it waits for is in one epoll set.
  *
- * At the end it waits for what may take as long as a file does, and serves the control socket and signals meanwhile.
+ * At the end it waits for what may take as long as a file does, and serves the control socket and
+ * signals meanwhile.
  */
 #include <errno.h>
 #include <signal.h>

@@ -270,7 +270,8 @@ static void end_threads(struct machine *machine)
 	}
 }
 
-/* The clocks first: nothing that waits for VPs to stand may see the partition go. Under the lock. */
+/* The clocks first: nothing that waits for VPs to stand may see the partition go. Under the
+ * lock. */
 static void end_pause(struct machine *machine)
 {
 	struct pause *pause = &machine->pause;
@@ -531,7 +532,8 @@ void machine_begin_stop(struct machine *machine)
 	struct pause *pause = &machine->pause;
 
 	wait_for_release(pause);
-	/* Before the resume, as the reset of VMBus: a device would go on with what it has put aside, which may be in a saved state too. */
+	/* Before the resume, as the reset of VMBus: a device would go on with what it has put
+	 * aside, which may be in a saved state too. */
 	drives_begin_stop(machine);
 	(void)resume_vps(machine);
 	end_threads(machine);

@@ -8,13 +8,14 @@
  *
  *   machine_create() -> stopped --machine_start()--> running --machine_stop()--> stopped
  *
- * A reset is machine_stop(), machine_reset(), and machine_start() again (where the control socket is served meanwhile, loop_stop()). When `stop` is no longer
- * STOP_NONE, all VP threads come to an end.
+ * A reset is machine_stop(), machine_reset(), and machine_start() again (where the control socket
+ * is served meanwhile, loop_stop()). When `stop` is no longer STOP_NONE, all VP threads come to an
+ * end.
  *
  *   running --machine_pause_vps(), machine_pause_bus()--> pausing ---> paused --machine_resume()--> running
  *
- * Paused, each VP's thread stands in vp_park(), between two exits, no clock of the guest goes but the TSC, and the devices on VMBus
- * have no request under way. A machine that starts is running.
+ * Paused, each VP's thread stands in vp_park(), between two exits, no clock of the guest goes but
+ * the TSC, and the devices on VMBus have no request under way. A machine that starts is running.
  */
 #ifndef WORKER_MACHINE_H
 #define WORKER_MACHINE_H
@@ -157,7 +158,8 @@ struct network_place {
 	sem_t ended;                  /* nothing of a removed adapter's uses the port any more */
 };
 
-/* crash.c; after its opening, of the VP's thread that reports a crash: there is one for each start of the machine. */
+/* crash.c; after its opening, of the VP's thread that reports a crash: there is one for each start
+ * of the machine. */
 struct crash_file {
 	bool open;
 	int fd;
@@ -235,8 +237,9 @@ bool machine_create(struct machine *machine) MUST_CHECK;
 /* Partition, VPs, threads. False: said why; the machine is stopped, with STOP_HOST_ERROR. */
 bool machine_start(struct machine *machine) MUST_CHECK;
 /*
- * Ends all VP threads, and asks the devices to let go of the guest's memory. That may take as long as a disk's file does; it has come to
- * pass when vmbus_is_reset() says so, and then machine_finish_stop() gives the partition back.
+ * Ends all VP threads, and asks the devices to let go of the guest's memory. That may take as long
+ * as a disk's file does; it has come to pass when vmbus_is_reset() says so, and then
+ * machine_finish_stop() gives the partition back.
  */
 void machine_begin_stop(struct machine *machine);
 void machine_finish_stop(struct machine *machine);
@@ -247,35 +250,41 @@ bool machine_reset(struct machine *machine) MUST_CHECK;
 
 /* Any thread: the machine comes to an end. */
 void machine_end(struct machine *machine, enum stop_reason reason);
-/* Main thread: off, also if it is about to be reset; if it `waits` at its end, it waits for nothing more. */
+/* Main thread: off, also if it is about to be reset; if it `waits` at its end, it waits for nothing
+ * more. */
 void machine_turn_off(struct machine *machine);
 
 struct job;
 /*
- * work() of a job: returns when no VP is in the guest and its clocks stand. -ECANCELED: by job_cancel(), by machine_resume(), or because
- * the machine stops. -EALREADY: it is paused, or about to be.
+ * work() of a job: returns when no VP is in the guest and its clocks stand. -ECANCELED: by
+ * job_cancel(), by machine_resume(), or because the machine stops. -EALREADY: it is paused, or
+ * about to be.
  */
 int machine_pause_vps(struct machine *machine, struct job *job);
 /*
- * settle() of that job: 0 when the devices stand too, and the machine is paused; -EAGAIN: not yet, requests of the guest are under way
- * still; -ECANCELED: as above.
+ * settle() of that job: 0 when the devices stand too, and the machine is paused; -EAGAIN: not yet,
+ * requests of the guest are under way still; -ECANCELED: as above.
  */
 int machine_pause_bus(struct machine *machine, struct job *job);
 /*
- * The two steps of machine_pause_bus() for a job that can still be cancelled when the machine stands: 0, -EAGAIN or -ECANCELED, and then it
- * is resumed by who holds it; and then the machine is paused.
+ * The two steps of machine_pause_bus() for a job that can still be cancelled when the machine
+ * stands: 0, -EAGAIN or -ECANCELED, and then it is resumed by who holds it; and then the machine is
+ * paused.
  */
 int machine_settle_pause(struct machine *machine, struct job *job);
 void machine_paused(struct machine *machine);
-/* A machine with a partition, none of whose VPs has run: it stands as if it had been paused. -errno. Main thread. */
+/* A machine with a partition, none of whose VPs has run: it stands as if it had been paused.
+ * -errno. Main thread. */
 int machine_stand(struct machine *machine) MUST_CHECK;
 /* Main thread: after vmbus_serve(). */
 void machine_bus_served(struct machine *machine);
-/* Main thread. False: it is not paused, nor about to be, or held, or a checkpoint of it has not ended. */
+/* Main thread. False: it is not paused, nor about to be, or held, or a checkpoint of it has not
+ * ended. */
 bool machine_resume(struct machine *machine);
 /*
- * A thread other than the main one works on a paused machine: it is not resumed, and machine_stop() waits, until that thread lets go of it.
- * What it does should end when `stop` is no longer STOP_NONE. Main thread; false: the machine is not paused, or held already.
+ * A thread other than the main one works on a paused machine: it is not resumed, and machine_stop()
+ * waits, until that thread lets go of it. What it does should end when `stop` is no longer
+ * STOP_NONE. Main thread; false: the machine is not paused, or held already.
  */
 bool machine_hold(struct machine *machine) MUST_CHECK;
 /* The same of a machine that is not paused, nor about to be. */
@@ -283,17 +292,19 @@ bool machine_hold_running(struct machine *machine) MUST_CHECK;
 bool machine_is_held(struct machine *machine);
 void machine_release(struct machine *machine); /* any thread */
 
-/* loop.c. The signals that end the worker, all of whose threads block them; a descriptor that tells of them, or -1 and errno. */
+/* loop.c. The signals that end the worker, all of whose threads block them; a descriptor that tells
+ * of them, or -1 and errno. */
 void loop_signals(sigset_t *set);
 int loop_open_signals(void) MUST_CHECK;
 /* Serves the devices until the machine ends. */
 void loop_run(struct machine *machine);
 /*
- * machine_stop(), and serves the control socket meanwhile. False: a request does not end, and who manages the machine does not want to wait
- * for it (machine_turn_off()); nothing may be freed then.
+ * machine_stop(), and serves the control socket meanwhile. False: a request does not end, and who
+ * manages the machine does not want to wait for it (machine_turn_off()); nothing may be freed then.
  */
 bool loop_stop(struct machine *machine) MUST_CHECK;
-/* Serves the control socket until the jobs have ended and the disks' files are closed. False: as loop_stop(), or with an error that was said. */
+/* Serves the control socket until the jobs have ended and the disks' files are closed. False: as
+ * loop_stop(), or with an error that was said. */
 bool loop_close(struct machine *machine) MUST_CHECK;
 
 /* vp.c: what a VP's thread does. */
@@ -331,31 +342,37 @@ void hypercall_handle(struct machine *machine, struct vp_exit *exit);
 bool disks_open(struct machine *machine) MUST_CHECK;
 bool disks_attach(struct machine *machine) MUST_CHECK;
 /*
- * For a machine that comes from another worker, which has its disks until then: their files are opened, and the controllers made, before the sandbox
- * closes; disks_open_late() makes disks of the files, and then disks_attach() has a place for them. False: said why; the last of that is in `why`.
+ * For a machine that comes from another worker, which has its disks until then: their files are
+ * opened, and the controllers made, before the sandbox closes; disks_open_late() makes disks of the
+ * files, and then disks_attach() has a place for them. False: said why; the last of that is in
+ * `why`.
  */
 bool disks_find(struct machine *machine) MUST_CHECK;
 bool disks_make_controllers(struct machine *machine) MUST_CHECK;
 bool disks_open_late(struct machine *machine, struct disk_error *why) MUST_CHECK;
-/* Of a machine that stands: other processes may have the disks that can be written, or may no longer. -errno, and *error says why. Any thread. */
+/* Of a machine that stands: other processes may have the disks that can be written, or may no
+ * longer. -errno, and *error says why. Any thread. */
 int disks_let_go(struct machine *machine, struct disk_error *error) MUST_CHECK;
 int disks_take_back(struct machine *machine, struct disk_error *error) MUST_CHECK;
 /*
- * Closes the files, by a thread of its own; the machine is stopped, and no job has a disk. disks_are_closed() is true when that has ended,
- * and then stop_event is signalled.
+ * Closes the files, by a thread of its own; the machine is stopped, and no job has a disk.
+ * disks_are_closed() is true when that has ended, and then stop_event is signalled.
  */
 void disks_begin_close(struct machine *machine);
 bool disks_are_closed(struct machine *machine);
-/* All of it, or the rest of it, and waits. False: what a guest wrote last may not be in a file; said so. */
+/* All of it, or the rest of it, and waits. False: what a guest wrote last may not be in a file;
+ * said so. */
 bool disks_close(struct machine *machine);
 
-/* drives.c: disks and DVDs of emulated controllers. An IDE disk, or a DVD drive, that was attached; before any VP runs. -errno. */
+/* drives.c: disks and DVDs of emulated controllers. An IDE disk, or a DVD drive, that was attached;
+ * before any VP runs. -errno. */
 struct storage_address;
 int drives_create(struct machine *machine)
 	MUST_CHECK; /* if it was not; it makes a ring, which a sandbox does not allow */
 int drives_add(struct machine *machine, struct storage *storage, struct storage_address address,
 	       const struct ide_identity *identity) MUST_CHECK;
-/* The controller that the firmware of generation 2 reaches the SCSI units by, 0 to `last_lun`; likewise. */
+/* The controller that the firmware of generation 2 reaches the SCSI units by, 0 to `last_lun`;
+ * likewise. */
 int drives_add_scsi(struct machine *machine, struct storage *storage,
 		    unsigned int last_lun) MUST_CHECK;
 /* Around the life of a partition. False: said why. */
@@ -364,7 +381,8 @@ void drives_stop(struct machine *machine); /* no command is under way any more *
 /* The same, and does not wait; drives_stop() follows when they are quiet. */
 void drives_begin_stop(struct machine *machine);
 void drives_destroy(struct machine *machine);
-/* No command is under way from when they are quiet after that to the resume, or the stop. Any thread. */
+/* No command is under way from when they are quiet after that to the resume, or the stop. Any
+ * thread. */
 void drives_begin_pause(struct machine *machine);
 bool drives_are_quiet(struct machine *machine);
 void drives_pause(struct machine *machine); /* and waits */
@@ -378,17 +396,22 @@ void screen_detach(struct machine *machine);
 void screen_free(struct machine *machine);
 /* With the machine's RAM. */
 void screen_clear(struct machine *machine);
-/* The parts "screen" and "video" of a saved state: memory, and the synthetic display. Also where there is none. -errno. */
+/* The parts "screen" and "video" of a saved state: memory, and the synthetic display. Also where
+ * there is none. -errno. */
 void screen_save(const struct machine *machine, struct state_writer *writer);
 int screen_load(struct machine *machine, struct state_reader *list) MUST_CHECK;
-/* Into the file, from its beginning, as include/mgmt/screen.h says. How many bytes; -ENODEV: there is no screen; -errno. */
+/* Into the file, from its beginning, as include/mgmt/screen.h says. How many bytes; -ENODEV: there
+ * is no screen; -errno. */
 int64_t screen_write(struct machine *machine, int fd);
-/* What decides on the picture beside the memory, of a machine with a screen. `follow`: somebody looks, and will come again for what has changed since. */
+/* What decides on the picture beside the memory, of a machine with a screen. `follow`: somebody
+ * looks, and will come again for what has changed since. */
 void screen_describe(struct machine *machine, bool follow, struct screen *to);
 
-/* display.c: who looks at the screen, types and moves the mouse (include/mgmt/display.h). False: said why. */
+/* display.c: who looks at the screen, types and moves the mouse (include/mgmt/display.h). False:
+ * said why. */
 bool display_create(struct machine *machine) MUST_CHECK;
-/* Takes the descriptor, a socket of packets, for a seat more. False: there is none left, or no screen. */
+/* Takes the descriptor, a socket of packets, for a seat more. False: there is none left, or no
+ * screen. */
 bool display_sit(struct machine *machine, int fd) MUST_CHECK;
 void display_destroy(struct machine *machine);
 /* Readable: display_serve() has something to do; -1: nobody ever looks. */
@@ -415,8 +438,9 @@ struct disks_change {
 };
 
 /*
- * Makes the job do it: its number, which is in the controller's range, is the disk's. Then the descriptors are the job's. -errno, and
- * nothing is changed: -EBUSY there is one already, -ENOENT there is none, -ENOTTY it is no drive, -ENOMEM. Main thread.
+ * Makes the job do it: its number, which is in the controller's range, is the disk's. Then the
+ * descriptors are the job's. -errno, and nothing is changed: -EBUSY there is one already, -ENOENT
+ * there is none, -ENOTTY it is no drive, -ENOMEM. Main thread.
  */
 int disks_prepare(struct machine *machine, struct job *job, enum disks_task kind,
 		  const struct disks_change *change) MUST_CHECK;
@@ -429,14 +453,17 @@ void identity_smbios(const struct machine *machine, struct smbios *smbios);
 bool identity_write(struct machine *machine) MUST_CHECK;
 /* With firmware: the board has the generation ID. */
 bool identity_attach(struct machine *machine) MUST_CHECK;
-/* With firmware: the generation ID that the guest has seen, as a part of its own, since it is in no memory of the guest's. It may be missing. */
+/* With firmware: the generation ID that the guest has seen, as a part of its own, since it is in no
+ * memory of the guest's. It may be missing. */
 void identity_save(const struct machine *machine, struct state_writer *writer);
 int identity_load(struct machine *machine, struct state_reader *list) MUST_CHECK;
 /* Another generation ID, of which the guest is told. -errno. Main thread. */
 int identity_renew(struct machine *machine) MUST_CHECK;
-/* What goes on from a saved state may not be the only one: the generation ID of this start in place of the saved one. -errno. */
+/* What goes on from a saved state may not be the only one: the generation ID of this start in place
+ * of the saved one. -errno. */
 int identity_restored(struct machine *machine) MUST_CHECK;
-/* What was moved here is the only one, and keeps the generation ID that its guest has seen. -errno. */
+/* What was moved here is the only one, and keeps the generation ID that its guest has seen.
+ * -errno. */
 int identity_moved(struct machine *machine) MUST_CHECK;
 
 /* services.c: the guest's integration services. False: said why. Main thread, all of it. */
@@ -448,12 +475,14 @@ void services_ended(struct machine *machine, enum stop_reason reason);
 void services_escape(struct machine *machine);
 
 /*
- * networks.c: adapters on switches; those of the configuration. False: said why. Of a machine that comes from another worker the switches are
- * connected to, and networks_attach_late() asks them for the ports when the other side has let go of them.
+ * networks.c: adapters on switches; those of the configuration. False: said why. Of a machine that
+ * comes from another worker the switches are connected to, and networks_attach_late() asks them for
+ * the ports when the other side has let go of them.
  */
 bool networks_attach(struct machine *machine) MUST_CHECK;
 bool networks_attach_late(struct machine *machine) MUST_CHECK;
-/* Of a machine that stands: it has no ports any more; networks_serve() sees it as the switches' end. Any thread. */
+/* Of a machine that stands: it has no ports any more; networks_serve() sees it as the switches'
+ * end. Any thread. */
 void networks_let_go(struct machine *machine);
 /* Before and after bus_destroy(): the adapters, then their ports. */
 void networks_detach(struct machine *machine);
@@ -475,9 +504,10 @@ struct jobs;
 /* -1: there are as many as there may be, or are about to be. */
 int networks_free_place(const struct machine *machine, struct jobs *jobs);
 /*
- * Makes the job do it: its number is the adapter's. `wanted` is for NETWORKS_ADD, `fd` a connection to a switch's port socket for that and
- * NETWORKS_CONNECT; then it is the job's. -errno, and nothing is changed: -ENOENT there is no such adapter, -EISCONN it has its switch, -ENOTSUP one of the board's
- * is there for as long as the machine is, -ENOMEM.
+ * Makes the job do it: its number is the adapter's. `wanted` is for NETWORKS_ADD, `fd` a connection
+ * to a switch's port socket for that and NETWORKS_CONNECT; then it is the job's. -errno, and
+ * nothing is changed: -ENOENT there is no such adapter, -EISCONN it has its switch, -ENOTSUP one of
+ * the board's is there for as long as the machine is, -ENOMEM.
  */
 int networks_prepare(struct machine *machine, struct job *job, enum networks_task kind,
 		     const struct config_network *wanted, int fd) MUST_CHECK;
@@ -489,20 +519,23 @@ void balloon_detach(struct machine *machine);
 void balloon_free(struct machine *machine);
 
 /*
- * hvsock.c: the guest's sockets. Before there is anything else in the process; when the bus is there; when the sandbox has closed. False:
- * said why.
+ * hvsock.c: the guest's sockets. Before there is anything else in the process; when the bus is
+ * there; when the sandbox has closed. False: said why.
  */
 bool hvsock_begin(struct machine *machine) MUST_CHECK;
 bool hvsock_create(struct machine *machine) MUST_CHECK;
 bool hvsock_start(struct machine *machine) MUST_CHECK;
-/* Until the machine has started, which may be from a saved state, and from its end on, before bus_destroy(), there are no connections. */
+/* Until the machine has started, which may be from a saved state, and from its end on, before
+ * bus_destroy(), there are no connections. */
 void hvsock_stand(struct machine *machine, bool stand);
 /* After bus_destroy(). */
 void hvsock_destroy(struct machine *machine);
 
-/* control.c: the socket of --control; nothing of it is there where it was not asked for. False: said why. */
+/* control.c: the socket of --control; nothing of it is there where it was not asked for. False:
+ * said why. */
 bool control_create(struct machine *machine) MUST_CHECK;
-/* The machine has come to its end: jobs end, and none begins any more. Have they? Changes in control_serve(), and with time. */
+/* The machine has come to its end: jobs end, and none begins any more. Have they? Changes in
+ * control_serve(), and with time. */
 void control_begin_end(struct machine *machine);
 bool control_has_ended(struct machine *machine);
 /* Clients are told of the end. A job that has not come to its next step is left what it has. */

@@ -164,8 +164,9 @@ static void raise_file_limit(void)
 }
 
 /*
- * For all threads that follow. The usual stack of 8 MiB is given a huge page, 2 MiB for the few KiB that a thread touches; one of this
- * size never is, and is larger than the deepest chain of disks needs.
+ * For all threads that follow. The usual stack of 8 MiB is given a huge page, 2 MiB for the few KiB
+ * that a thread touches; one of this size never is, and is larger than the deepest chain of disks
+ * needs.
  */
 static void limit_stacks(void)
 {
@@ -179,7 +180,8 @@ static void limit_stacks(void)
 	}
 }
 
-/* What hangs has threads that use everything, so nothing is freed: the kernel ends them. No write that a guest was told of is lost. */
+/* What hangs has threads that use everything, so nothing is freed: the kernel ends them. No write
+ * that a guest was told of is lost. */
 static _Noreturn void leave(struct machine *machine)
 {
 	say("what has not ended is left to the end of this process");
@@ -233,7 +235,8 @@ int main(int argc, char **argv)
 	mallopt(M_ARENA_MAX, 1);
 	raise_file_limit();
 	limit_stacks();
-	/* What was asked for is checked before anything is made; what leaves traces is made last. */
+	/* What was asked for is checked before anything is made; what leaves traces is made
+	 * last. */
 	if (!config_fits_host(&config) || !hvsock_begin(&machine) || !open_files(&machine) ||
 	    !tpm_open(&machine.tpm, &machine.board, &config) || !crash_open(&machine) ||
 	    !sound_open(&machine.sound, &config) ||

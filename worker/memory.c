@@ -2,8 +2,9 @@
  * Guest RAM, see memory.h. It is in 2 MiB pages where the host lets it be: the module then maps it
  * in 2 MiB pages too, and pins 512 times fewer.
  *
- * A page's users and its removal are one word. Who acquires adds one and looks at what was there before; who removes
- * puts MEMORY_REMOVED in the place of a zero. So one of them sees the other, and neither waits.
+ * A page's users and its removal are one word. Who acquires adds one and looks at what was there
+ * before; who removes puts MEMORY_REMOVED in the place of a zero. So one of them sees the other,
+ * and neither waits.
  */
 #include "worker/memory.h"
 
@@ -37,9 +38,10 @@ static uint8_t *reserve(uint64_t size)
 }
 
 /*
- * Large pages for a range with nothing in it. The first touch brings one where the administrator lets who asks have them
- * (host/verdigris.tmpfiles); collapsing is always allowed, wants a page to begin with, and costs two fifths more. Without them all works the
- * same, slower. It writes: what is in the range already would lose a byte of each block.
+ * Large pages for a range with nothing in it. The first touch brings one where the administrator
+ * lets who asks have them (host/verdigris.tmpfiles); collapsing is always allowed, wants a page to
+ * begin with, and costs two fifths more. Without them all works the same, slower. It writes: what
+ * is in the range already would lose a byte of each block.
  */
 static bool want_large_pages(const struct memory *memory, uint64_t at, uint64_t length)
 {
@@ -265,7 +267,8 @@ static inline bool is_in_gap(const struct memory_part *part, uint64_t gpa, uint6
 	return gpa < added && added > part->start && gpa + length > part->start;
 }
 
-/* Where a range of GPAs is in `base`, NOWHERE if not all of it is RAM. An end is read before where its addition began. */
+/* Where a range of GPAs is in `base`, NOWHERE if not all of it is RAM. An end is read before where
+ * its addition began. */
 static inline uint64_t place(const struct memory *memory, uint64_t gpa, uint64_t length)
 {
 	uint64_t end;
@@ -302,8 +305,8 @@ static inline bool take_page(const struct memory *memory, uint64_t page)
 }
 
 /*
- * A page that has been given back is there again by being used; and may be given back again before it is taken. The memory changes, but
- * no more than it does by being used.
+ * A page that has been given back is there again by being used; and may be given back again before
+ * it is taken. The memory changes, but no more than it does by being used.
  */
 static bool take_back(const struct memory *memory, uint64_t page)
 {
@@ -328,7 +331,8 @@ static inline void give_page(const struct memory *memory, uint64_t page)
 	atomic_fetch_sub_explicit(&memory->users[page], 1, memory_order_release);
 }
 
-/* The data was written before its bit is: who takes the bit and then copies the page, has the data. */
+/* The data was written before its bit is: who takes the bit and then copies the page, has the
+ * data. */
 static inline void mark_page(const struct memory *memory, uint64_t page)
 {
 	uint64_t bit = 1ull << page % 64;
@@ -670,7 +674,8 @@ bool memory_is_away(const struct memory *memory, uint64_t gpa)
 	return at != NOWHERE && is_away(memory, at);
 }
 
-/* What the hypervisor knew to be written in the block was forgotten with its mapping: all of it may have been. */
+/* What the hypervisor knew to be written in the block was forgotten with its mapping: all of it may
+ * have been. */
 static int map_block(struct memory *memory, uint64_t gpa, uint64_t at)
 {
 	int ret = backend_partition_map(memory->partition, gpa, memory->base + at, MEMORY_UNIT,
@@ -682,7 +687,8 @@ static int map_block(struct memory *memory, uint64_t gpa, uint64_t at)
 	return ret;
 }
 
-/* First the guest's VPs, then this process: who comes meanwhile waits for the lock, and has it back. */
+/* First the guest's VPs, then this process: who comes meanwhile waits for the lock, and has it
+ * back. */
 static int give_back(struct memory *memory, uint64_t gpa, uint64_t at)
 {
 	int ret = backend_partition_unmap(memory->partition, gpa, memory->base + at, MEMORY_UNIT);
@@ -694,7 +700,8 @@ static int give_back(struct memory *memory, uint64_t gpa, uint64_t at)
 	if (ret == 0) {
 		atomic_fetch_add(&memory->away, MEMORY_UNIT);
 	} else if (map_block(memory, gpa, at) != 0) {
-		/* Its pages are there, so there is room: but for the hypervisor's tables. It comes when it is touched. */
+		/* Its pages are there, so there is room: but for the hypervisor's tables. It comes
+		 * when it is touched. */
 		return -ENOMEM;
 	}
 	return ret;
@@ -715,8 +722,8 @@ int memory_give_back(struct memory *memory, uint64_t gpa)
 }
 
 /*
- * What the host has no page for is no memory, and stays away. A block that is there is left as it is: another VP was here first, and its guest has
- * written since; or it was not to go after all.
+ * What the host has no page for is no memory, and stays away. A block that is there is left as it
+ * is: another VP was here first, and its guest has written since; or it was not to go after all.
  */
 static int bring_back(struct memory *memory, uint64_t gpa, uint64_t at)
 {
@@ -846,7 +853,8 @@ int memory_add(struct memory *memory, uint64_t gpa, uint64_t length)
 	return ret;
 }
 
-/* Block by block; when one is in use those before it come back, if not at once then when they are touched. */
+/* Block by block; when one is in use those before it come back, if not at once then when they are
+ * touched. */
 static int take_off(struct memory *memory, uint64_t gpa, uint64_t length)
 {
 	uint64_t at;

@@ -1,6 +1,7 @@
 /*
- * Merging while the machine runs: a job of one disk. The library does it beside the guest's requests; the worker, which can open no name, is given the
- * files. It may be cancelled until the chain is about to change, and then the machine's end waits for it.
+ * Merging while the machine runs: a job of one disk. The library does it beside the guest's
+ * requests; the worker, which can open no name, is given the files. It may be cancelled until the
+ * chain is about to change, and then the machine's end waits for it.
  */
 #include "worker/merge.h"
 

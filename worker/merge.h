@@ -1,4 +1,5 @@
-/* A file of a disk in use goes into its parent while the guest writes (docs/design/checkpoint.md). */
+/* A file of a disk in use goes into its parent while the guest writes
+ * (docs/design/checkpoint.md). */
 #ifndef WORKER_MERGE_H
 #define WORKER_MERGE_H
 
@@ -15,8 +16,9 @@ struct merge_request {
 };
 
 /*
- * Main thread, as all of it. 0: it can be done. -ENOENT: there is no such disk that the guest writes; -EINVAL: its files are others; -EALREADY:
- * the file has gone, and the disk has the parent's name, if that is its top.
+ * Main thread, as all of it. 0: it can be done. -ENOENT: there is no such disk that the guest
+ * writes; -EINVAL: its files are others; -EALREADY: the file has gone, and the disk has the
+ * parent's name, if that is its top.
  */
 int merge_look(struct machine *machine, const struct merge_request *request) MUST_CHECK;
 /* After that: makes the job do it; then the descriptors are the job's. -ENOMEM. */

@@ -1,6 +1,7 @@
 /*
- * What can be asked for on the control socket (include/mgmt/control.h): a table, one row for each method. A row says who may, which
- * members the parameters have, and how many descriptors come along (hosted/rpc.h).
+ * What can be asked for on the control socket (include/mgmt/control.h): a table, one row for each
+ * method. A row says who may, which members the parameters have, and how many descriptors come
+ * along (hosted/rpc.h).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -399,7 +400,8 @@ static json_t *refuse_stopping(struct rpc_request *request)
 	return rpc_refuse(request, CONTROL_BAD_STATE, "the machine is about to stop", "");
 }
 
-/* For this job the machine is held, and it has the descriptors; one that could not be prepared leaves all as it was. */
+/* For this job the machine is held, and it has the descriptors; one that could not be prepared
+ * leaves all as it was. */
 static json_t *start_held(struct rpc_request *request, struct job *job, bool prepared)
 {
 	if (!prepared) {

@@ -1,6 +1,7 @@
 /*
- * See migrate.h. A job with two threads, one after the other: the first copies while the machine runs, and has it paused; when it stands the
- * second sends the rest. In between, and at the end, is the main thread.
+ * See migrate.h. A job with two threads, one after the other: the first copies while the machine
+ * runs, and has it paused; when it stands the second sends the rest. In between, and at the end, is
+ * the main thread.
  *
  *   copy_work() --VPs stand--> settle() --all stands--> hand_over() --> settle() --> finish()
  *
@@ -219,7 +220,8 @@ static bool is_zero(const uint8_t *page)
 	return page[0] == 0 && memcmp(page, page + 1, MEMORY_PAGE - 1) == 0;
 }
 
-/* The pages of a block that are pending, packed; how many of them are in it. Their bits are cleared before they are read. */
+/* The pages of a block that are pending, packed; how many of them are in it. Their bits are cleared
+ * before they are read. */
 static unsigned int pack_pending(struct migration *m, uint64_t block, struct wire_pages *pages,
 				 uint32_t *size)
 {
@@ -234,7 +236,8 @@ static unsigned int pack_pending(struct migration *m, uint64_t block, struct wir
 	for (i = 0; i < HVS_BLOCK_PAGES; i++, gpa += MEMORY_PAGE) {
 		uint8_t *bits = &pages->there[i / 8], bit = (uint8_t)(1u << i % 8);
 		uint8_t page[MEMORY_PAGE]; /* a copy: the guest may write meanwhile */
-		/* What the root has is not brought back to be sent: the list of parts says that it is away. */
+		/* What the root has is not brought back to be sent: the list of parts says that it
+		 * is away. */
 		bool there = *bits & bit && !memory_is_away(&m->machine->memory, gpa) &&
 			     memory_get(&m->machine->memory, gpa, page, sizeof(page));
 
@@ -384,7 +387,8 @@ static int send_list(struct migration *m)
 	return wire_send(&m->wire, WIRE_END, &part, 1, SEND_SECONDS);
 }
 
-/* All that the target needs. What is answered first, in the list, may be in guest memory, so that comes before the pages. */
+/* All that the target needs. What is answered first, in the list, may be in guest memory, so that
+ * comes before the pages. */
 static int send_rest(struct migration *m)
 {
 	struct disk_error error;
@@ -420,7 +424,8 @@ static void rest(void)
 }
 
 /*
- * Whatever the target said or did not say. Until it is known whose the machine is it stands; who turns it off then has to look at the target.
+ * Whatever the target said or did not say. Until it is known whose the machine is it stands; who
+ * turns it off then has to look at the target.
  */
 static bool is_target_s(struct migration *m)
 {
@@ -521,7 +526,8 @@ static json_t *answer_of(const struct migration *m)
 			 (json_int_t)(m->downtime_ns / 1000));
 }
 
-/* Each adapter has its switch again, as by network.connect; what becomes of that is told as of any job. */
+/* Each adapter has its switch again, as by network.connect; what becomes of that is told as of any
+ * job. */
 static void connect_switches(struct migration *m)
 {
 	struct machine *machine = m->machine;
@@ -548,7 +554,8 @@ static void connect_switches(struct migration *m)
 	request->switch_count = 0; /* they are those jobs' */
 }
 
-/* A machine that has gone comes to its end here, whatever else it was about to do; another one goes on. */
+/* A machine that has gone comes to its end here, whatever else it was about to do; another one goes
+ * on. */
 static void finish(struct job *job)
 {
 	struct migration *m = job->subject;

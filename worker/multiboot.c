@@ -3,8 +3,8 @@
  * says in its header where its parts go. Entered in 32-bit protected mode. --initrd becomes the one
  * module.
  *
- * The information structure, the memory map, the strings and the GDT lie at INFO, or behind the image
- * if it loads something there itself.
+ * The information structure, the memory map, the strings and the GDT lie at INFO, or behind the
+ * image if it loads something there itself.
  */
 #include <elf.h>
 #include <string.h>

@@ -1,11 +1,14 @@
 /*
- * The machine's network adapters: ports of virtual switches. Those of the configuration are connected before the sandbox closes; later a client of
- * the control socket hands over a connection. An adapter whose switch goes stays, with its link down, until one is handed over for it.
+ * The machine's network adapters: ports of virtual switches. Those of the configuration are
+ * connected before the sandbox closes; later a client of the control socket hands over a
+ * connection. An adapter whose switch goes stays, with its link down, until one is handed over for
+ * it.
  *
  *   (none) --ADD--> connected --the switch goes--> lost --CONNECT--> connected
  *                       `-------------- REMOVE ------'------> (none)
  *
- * What is at a place is known to the main thread alone, and to the one job that works on it (worker/job.h).
+ * What is at a place is known to the main thread alone, and to the one job that works on it
+ * (worker/job.h).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -26,7 +29,8 @@
 #include "worker/save.h"
 #include "worker/say.h"
 
-/* How long a guest has to let go of an adapter that is taken away, and then a switch to answer what it was lent. */
+/* How long a guest has to let go of an adapter that is taken away, and then a switch to answer what
+ * it was lent. */
 #define GUEST_SECONDS  30
 #define QUIET_SECONDS  3
 #define SWITCH_SECONDS 5
@@ -199,7 +203,8 @@ static bool attach(struct machine *machine, unsigned int index, int fd, bool pat
 		return false;
 	}
 	networks_instance(index, id);
-	/* Of a machine that goes on the guest knows the address; whoever gave none has let the switch choose it. */
+	/* Of a machine that goes on the guest knows the address; whoever gave none has let the
+	 * switch choose it. */
 	if (!has_address(&place->wanted)) {
 		(void)(place->nic != NULL ? saved_nic_address(machine, nic_number(place->nic),
 							      place->wanted.mac)
@@ -471,8 +476,9 @@ static void rest(unsigned int seconds)
 }
 
 /*
- * Linux takes nothing more from a channel that is rescinded, and then waits without end for what it has begun on it. So nothing may be under way at that
- * moment: a guest whose link is down begins nothing, and after a while without a frame all is answered.
+ * Linux takes nothing more from a channel that is rescinded, and then waits without end for what it
+ * has begun on it. So nothing may be under way at that moment: a guest whose link is down begins
+ * nothing, and after a while without a frame all is answered.
  */
 static void wait_for_quiet(struct network *network)
 {
@@ -504,8 +510,8 @@ static bool wait_for_end(struct network_place *place, unsigned int seconds)
 }
 
 /*
- * The guest is waited for, since a guest waits for what it has begun, but not for ever. Whether it lets go of its channels or not: once they are closed,
- * nothing of ours is at the switch.
+ * The guest is waited for, since a guest waits for what it has begun, but not for ever. Whether it
+ * lets go of its channels or not: once they are closed, nothing of ours is at the switch.
  */
 static int remove_work(struct job *job)
 {

@@ -1,4 +1,5 @@
-/* See nics.h. While the machine's clocks stand the board takes no frame, and none goes (host_freeze()). */
+/* See nics.h. While the machine's clocks stand the board takes no frame, and none goes
+ * (host_freeze()). */
 #include "worker/nics.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /*
- * The network adapters of the board (devices/tulip.h), each with a cable to the port of its switch (vsp/network/cable.h). Which port that is, is
- * networks.c's.
+ * The network adapters of the board (devices/tulip.h), each with a cable to the port of its switch
+ * (vsp/network/cable.h). Which port that is, is networks.c's.
  */
 #ifndef WORKER_NICS_H
 #define WORKER_NICS_H
@@ -22,7 +22,8 @@ void nic_destroy(struct nic **nic);
 unsigned int nic_number(const struct nic *nic);
 /* Its first port, before any VP runs. */
 void nic_attach(struct nic *nic, const struct netport *port);
-/* In place of one that is lost; nothing of the old one is used any more. -EINVAL: it has another address. */
+/* In place of one that is lost; nothing of the old one is used any more. -EINVAL: it has another
+ * address. */
 int nic_connect(struct nic *nic, const struct netport *port) MUST_CHECK;
 void nic_lost(struct nic *nic);
 void nic_get_stats(const struct nic *nic, struct network_stats *stats);

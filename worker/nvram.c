@@ -37,7 +37,8 @@ static int write_block(const struct nvram *nvram, unsigned int block, const uint
 	return fdatasync(nvram->fd) == 0 ? 0 : -errno;
 }
 
-/* All that is asked for, or until it fails; then it is tried again with the next store. Under the lock. */
+/* All that is asked for, or until it fails; then it is tried again with the next store. Under the
+ * lock. */
 static void write_changes(struct nvram *nvram)
 {
 	uint8_t bytes[FLASH_BLOCK];

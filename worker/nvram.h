@@ -1,8 +1,10 @@
 /*
- * The file in which a machine's UEFI firmware keeps its variables: the content of its flash memory (devices/flash.c), as QEMU has it too.
+ * The file in which a machine's UEFI firmware keeps its variables: the content of its flash memory
+ * (devices/flash.c), as QEMU has it too.
  *
- * Writing goes by a thread of its own, whole blocks at a time: a power cut leaves in a block of the file what it would leave in a
- * flash. A VP that has written waits until the file has it: nvram_settle().
+ * Writing goes by a thread of its own, whole blocks at a time: a power cut leaves in a block of the
+ * file what it would leave in a flash. A VP that has written waits until the file has it:
+ * nvram_settle().
  */
 #ifndef WORKER_NVRAM_H
 #define WORKER_NVRAM_H
@@ -34,7 +36,8 @@ struct nvram {
 
 /* Opens the file, or makes it of the template, and looks at what it has. False: *loader has why. */
 bool nvram_open(struct nvram *nvram, struct loader *loader, const struct config *config) MUST_CHECK;
-/* What is wrong with variables' memory, the end of a sentence; NULL: nothing that can be seen. Whatever it holds. */
+/* What is wrong with variables' memory, the end of a sentence; NULL: nothing that can be seen.
+ * Whatever it holds. */
 const char *nvram_check(const uint8_t *bytes, uint32_t length);
 
 /* What variables that nvram_check() has nothing against say of Secure Boot. */
@@ -45,7 +48,8 @@ struct nvram_keys {
 };
 struct nvram_keys nvram_find_keys(const uint8_t *bytes, uint32_t length);
 
-/* Around the life of a partition, as drives_start() and its like; without a file all of it does nothing. False: said why. */
+/* Around the life of a partition, as drives_start() and its like; without a file all of it does
+ * nothing. False: said why. */
 bool nvram_start(struct nvram *nvram) MUST_CHECK;
 void nvram_begin_stop(struct nvram *nvram);
 bool nvram_is_quiet(struct nvram *nvram);

@@ -1,7 +1,8 @@
 /*
- * The file of nvram.h. What the file holds is looked at before a machine starts with it: a volume of firmware (UEFI PI 1.7, volume 3, 3.2.1) with a store
- * of authenticated variables in it (EDK II, MdeModulePkg/Include/Guid/VariableFormat.h). It is anybody's who can write it, and firmware
- * would begin anew, without a word, where it finds something else.
+ * The file of nvram.h. What the file holds is looked at before a machine starts with it: a volume
+ * of firmware (UEFI PI 1.7, volume 3, 3.2.1) with a store of authenticated variables in it (EDK II,
+ * MdeModulePkg/Include/Guid/VariableFormat.h). It is anybody's who can write it, and firmware would
+ * begin anew, without a word, where it finds something else.
  */
 #include "worker/nvram.h"
 
@@ -330,8 +331,9 @@ static bool begin_with(struct nvram *nvram, struct loader *loader, const uint8_t
 }
 
 /*
- * Whether the variables say what they should. Without SMM the guest's kernel can have written anything there, past the firmware; what it
- * cannot do unseen is to go on without Secure Boot, or with keys that it has made.
+ * Whether the variables say what they should. Without SMM the guest's kernel can have written
+ * anything there, past the firmware; what it cannot do unseen is to go on without Secure Boot, or
+ * with keys that it has made.
  */
 static bool check_keys(const struct nvram *nvram, struct loader *loader,
 		       const struct config *config, const uint8_t *template, uint32_t length)

@@ -1,6 +1,7 @@
 /*
- * What two sides of a migration compare beforehand: the machine as it is at the source, and as the target's configuration and host could have
- * it. It travels as parts of lib/state.h, and the other side is not trusted.
+ * What two sides of a migration compare beforehand: the machine as it is at the source, and as the
+ * target's configuration and host could have it. It travels as parts of lib/state.h, and the other
+ * side is not trusted.
  */
 #ifndef WORKER_OFFER_H
 #define WORKER_OFFER_H
@@ -30,7 +31,8 @@ struct offer {
 	struct backend_processor processor;
 };
 
-/* The source's, of the machine that runs; and the target's, of its configuration, and of the firmware that is open. */
+/* The source's, of the machine that runs; and the target's, of its configuration, and of the
+ * firmware that is open. */
 void offer_of_machine(struct offer *offer, const struct machine *machine);
 void offer_of_config(struct offer *offer, const struct config *config);
 void offer_add_firmware(struct offer *offer, const struct firmware *firmware);
@@ -39,7 +41,8 @@ void offer_write(const struct offer *offer, struct state_writer *writer);
 /* False: state_fault of the reader says why. */
 bool offer_read(struct offer *offer, struct state_reader *list) MUST_CHECK;
 
-/* True: `wanted` can go on at `had`. Else all that does not fit is in `text`, as much as there is room for, in one line. */
+/* True: `wanted` can go on at `had`. Else all that does not fit is in `text`, as much as there is
+ * room for, in one line. */
 bool offer_fits(const struct offer *wanted, const struct offer *had, char *text, uint32_t size);
 
 #endif

@@ -92,7 +92,8 @@ static bool linear_address(struct emulation *e, unsigned int name, uint64_t offs
 
 #define NOT_KNOWN 2u
 
-/* Which of the known pages such an access may be in: of a string's items, by 4 KiB whatever the guest's pages are. */
+/* Which of the known pages such an access may be in: of a string's items, by 4 KiB whatever the
+ * guest's pages are. */
 static unsigned int known_of(const struct emulation *e, enum vp_access access)
 {
 	bool item = access == VP_ACCESS_READ || access == VP_ACCESS_WRITE;

@@ -19,7 +19,8 @@ static bool limit(int resource, const char *name, rlim_t most)
 {
 	struct rlimit both = {most, most}, now;
 
-	/* A host with little memory allows fewer, and the user that this one has become raises nothing. */
+	/* A host with little memory allows fewer, and the user that this one has become raises
+	 * nothing. */
 	if (most != RLIM_INFINITY && getrlimit(resource, &now) == 0 && now.rlim_max < most) {
 		return true;
 	}

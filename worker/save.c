@@ -1,8 +1,10 @@
 /*
- * A machine's state, written and read. Memory goes in blocks of a MiB, packed by a few threads; everything else is one list of parts
- * (lib/state.h), which their owners write. Each block and the list have a checksum, since the container has none for them.
+ * A machine's state, written and read. Memory goes in blocks of a MiB, packed by a few threads;
+ * everything else is one list of parts (lib/state.h), which their owners write. Each block and the
+ * list have a checksum, since the container has none for them.
  *
- * A file is as hostile as a guest: all of it is checked before a VP is touched, and what does not fit is refused by name.
+ * A file is as hostile as a guest: all of it is checked before a VP is touched, and what does not
+ * fit is refused by name.
  */
 #include "worker/save.h"
 
@@ -358,7 +360,8 @@ static int put_all(struct machine *machine, struct state_writer *writer)
 	return 0;
 }
 
-/* The list of all parts, of malloc(). Written once to learn its size: a state is the same each time. */
+/* The list of all parts, of malloc(). Written once to learn its size: a state is the same each
+ * time. */
 int save_list(struct machine *machine, uint8_t **list, uint32_t *size)
 {
 	struct state_writer writer = state_writer(NULL, 0);
@@ -545,7 +548,8 @@ static void read_machine(struct saved *saved, struct state_reader *list)
 	state_finish(&part);
 }
 
-/* Restored, its guest's memory is led: sizes are bounds. One that moves has been compared with its offer. */
+/* Restored, its guest's memory is led: sizes are bounds. One that moves has been compared with its
+ * offer. */
 static bool leads(const struct machine *machine)
 {
 	return machine->config->memory_minimum != 0 && machine->config->restore.path != NULL;
@@ -836,7 +840,8 @@ bool saved_nic_address(const struct machine *machine, unsigned int nic, uint8_t 
 	return false;
 }
 
-/* As many as there were, at the same places: a part that is missing is refused, as is one that is left over. */
+/* As many as there were, at the same places: a part that is missing is refused, as is one that is
+ * left over. */
 static int load_adapters(struct machine *machine, struct state_reader *list)
 {
 	unsigned int i;

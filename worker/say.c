@@ -1,4 +1,5 @@
-/* One line at a time, so that lines of several threads do not mix, nor with the guest's. See say.h. */
+/* One line at a time, so that lines of several threads do not mix, nor with the guest's. See
+ * say.h. */
 #include "worker/say.h"
 
 #include <poll.h>

@@ -1,9 +1,11 @@
 /*
- * What the worker tells its user: on standard error, each line with the machine's name before it. Any thread.
+ * What the worker tells its user: on standard error, each line with the machine's name before it.
+ * Any thread.
  *
- * Where the guest's serial line goes to the same terminal, pipe or file, a message comes behind what the guest had written by then,
- * and cuts no line of the guest: it waits until the guest has ended its line, says nothing more for a second (a prompt), or is at its
- * end; but for no more than some seconds. In all cases but the first a new line comes before the message.
+ * Where the guest's serial line goes to the same terminal, pipe or file, a message comes behind
+ * what the guest had written by then, and cuts no line of the guest: it waits until the guest has
+ * ended its line, says nothing more for a second (a prompt), or is at its end; but for no more than
+ * some seconds. In all cases but the first a new line comes before the message.
  */
 #ifndef WORKER_SAY_H
 #define WORKER_SAY_H
@@ -40,13 +42,15 @@ bool say_limit_pass(struct say_limit *limit, uint64_t now_ns, unsigned int *left
 void say_guest(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
- * The guest's serial line goes to fd. waiting(line): how many of its bytes say_pass() has not taken yet; called by any thread, until
- * say_unshare(). False: errno says why; nothing is held back then.
+ * The guest's serial line goes to fd. waiting(line): how many of its bytes say_pass() has not taken
+ * yet; called by any thread, until say_unshare(). False: errno says why; nothing is held back then.
  */
 bool say_share(int fd, unsigned int (*waiting)(const void *line), const void *line);
-/* Bytes of that line, as write(). It may take fewer, to let a message in behind the end of a line. */
+/* Bytes of that line, as write(). It may take fewer, to let a message in behind the end of a
+ * line. */
 ssize_t say_pass(int fd, const void *bytes, size_t length);
-/* A timerfd for the thread that calls say_pass(), -1: the line goes elsewhere. When it fires: say_settle(). */
+/* A timerfd for the thread that calls say_pass(), -1: the line goes elsewhere. When it fires:
+ * say_settle(). */
 int say_timer(void);
 void say_settle(void);
 /* The line has come to its end: what still waits goes out. */

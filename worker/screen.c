@@ -1,6 +1,7 @@
 /*
- * The machine's screen: the memory of its VGA (devices/vga.h) and of its synthetic display (vsp/video/video.h), and what who asks for it is given
- * (include/mgmt/screen.h): the latter's picture if its guest shows one there. Nothing is drawn in this process.
+ * The machine's screen: the memory of its VGA (devices/vga.h) and of its synthetic display
+ * (vsp/video/video.h), and what who asks for it is given (include/mgmt/screen.h): the latter's
+ * picture if its guest shows one there. Nothing is drawn in this process.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -185,7 +186,8 @@ static void load_memory(struct machine *machine, struct state_reader *part)
 	state_finish(part);
 }
 
-/* Into memory that is all zeros. Of a machine that had no synthetic display its guest has not opened the channel. */
+/* Into memory that is all zeros. Of a machine that had no synthetic display its guest has not
+ * opened the channel. */
 int screen_load(struct machine *machine, struct state_reader *list)
 {
 	struct state_reader part;

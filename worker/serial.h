@@ -47,7 +47,8 @@ bool serial_get(struct serial *serial, uint8_t *byte);
 /* The main thread's side; none of these blocks but serial_drain(). */
 /* Someone connects. One at a time: who comes later takes the line over. */
 void serial_accept(struct serial *serial);
-/* The same with a stream socket that is there already, and then is ours. False: this line is no socket's. */
+/* The same with a stream socket that is there already, and then is ours. False: this line is no
+ * socket's. */
 bool serial_connect(struct serial *serial, int fd);
 /* Bytes to the host. True: room was made. */
 bool serial_flush(struct serial *serial);

@@ -1,6 +1,6 @@
 /*
- * The guest's integration services (vsp/integration/) in this machine: their home, what the control socket shows of them, and the ways to
- * ask the guest to shut down. All on the main thread.
+ * The guest's integration services (vsp/integration/) in this machine: their home, what the control
+ * socket shows of them, and the ways to ask the guest to shut down. All on the main thread.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -61,7 +61,8 @@ static void learn_root(struct integration_host *host)
 	snprintf(host->root_minor, sizeof(host->root_minor), "%u", minor);
 }
 
-/* Those that Hyper-V has in this pool and that there are here, in their order. False: there are no more. */
+/* Those that Hyper-V has in this pool and that there are here, in their order. False: there are no
+ * more. */
 static bool get_fact(const struct integration_host *host, unsigned int index,
 		     struct integration_pair *pair)
 {

@@ -1,9 +1,10 @@
 /*
- * Where what a machine plays is heard: a WAV file of 16 bits and two sides, at the rate of what is played first; what has another rate afterwards is
- * brought to that. It has what was played, one behind the other: no silence for the time between.
+ * Where what a machine plays is heard: a WAV file of 16 bits and two sides, at the rate of what is
+ * played first; what has another rate afterwards is brought to that. It has what was played, one
+ * behind the other: no silence for the time between.
  *
- * Writing goes by a thread of its own, since nobody who plays may wait. The file is whole after each write, whatever becomes of its worker, and
- * ends before 4 GiB, as the form does.
+ * Writing goes by a thread of its own, since nobody who plays may wait. The file is whole after
+ * each write, whatever becomes of its worker, and ends before 4 GiB, as the form does.
  */
 #ifndef WORKER_SOUND_H
 #define WORKER_SOUND_H

@@ -1,8 +1,10 @@
 /*
- * A machine's TPM: the program swtpm, a process of its own that has the file of the TPM's state and no more (tpm_process.c); the way to
- * it, whose every answer is looked at (tpm_link.c); and the thread that takes it the guest's commands (tpm.c).
+ * A machine's TPM: the program swtpm, a process of its own that has the file of the TPM's state and
+ * no more (tpm_process.c); the way to it, whose every answer is looked at (tpm_link.c); and the
+ * thread that takes it the guest's commands (tpm.c).
  *
- * The board says a command (devices/tpm_crb.c), and is told its end. Main thread, but where it says otherwise.
+ * The board says a command (devices/tpm_crb.c), and is told its end. Main thread, but where it says
+ * otherwise.
  */
 #ifndef WORKER_TPM_H
 #define WORKER_TPM_H
@@ -15,7 +17,8 @@
 #include "lib/state.h"
 #include "worker/config.h"
 
-/* What there is of a TPM's state in a saved machine: what it keeps when it is off, and what it does not. */
+/* What there is of a TPM's state in a saved machine: what it keeps when it is off, and what it does
+ * not. */
 enum tpm_blob_kind { TPM_PERMANENT, TPM_VOLATILE, TPM_BLOBS };
 #define TPM_BLOB_MAX (1u << 20)
 
@@ -24,18 +27,21 @@ struct tpm_blob {
 	uint32_t length;
 };
 
-/* ---- tpm_link.c: two sockets to swtpm, for control and for commands. -errno; -EPROTO: an answer that is none. ---- */
+/* ---- tpm_link.c: two sockets to swtpm, for control and for commands. -errno; -EPROTO: an answer
+ * that is none. ---- */
 
 struct tpm_link {
 	int control; /* -1: there is no TPM */
 	int commands;
 };
 
-/* Of a link with its control socket alone: makes the one for commands. A request has this many seconds; a command takes its time. */
+/* Of a link with its control socket alone: makes the one for commands. A request has this many
+ * seconds; a command takes its time. */
 int tpm_link_begin(struct tpm_link *link, unsigned int seconds) MUST_CHECK;
 /* Power on, or a reset: what it does not keep is gone. */
 int tpm_link_power(struct tpm_link *link) MUST_CHECK;
-/* A command, and its answer, of *length bytes from a TPM's header to TPM_BUFFER_BYTES. Any thread, one at a time. */
+/* A command, and its answer, of *length bytes from a TPM's header to TPM_BUFFER_BYTES. Any thread,
+ * one at a time. */
 int tpm_link_command(struct tpm_link *link, const uint8_t *command, uint32_t command_length,
 		     uint8_t answer[TPM_BUFFER_BYTES], uint32_t *length) MUST_CHECK;
 /* Its state, while no command is under way; blob->bytes is the caller's. */
@@ -46,7 +52,8 @@ void tpm_link_end(struct tpm_link *link);
 
 /* ---- tpm_process.c ---- */
 
-/* Starts swtpm for the state in `file`, which is made where there is none, and of which *reader is one then. The control socket, or -1: said why. */
+/* Starts swtpm for the state in `file`, which is made where there is none, and of which *reader is
+ * one then. The control socket, or -1: said why. */
 int tpm_process_start(const struct config_file *file, int *reader) MUST_CHECK;
 
 /* ---- tpm.c ---- */
@@ -69,7 +76,8 @@ struct tpm {
 	struct tpm_blob blobs[TPM_BLOBS];  /* tpm_fetch() */
 };
 
-/* Before the sandbox. Without a TPM in the configuration all of these do nothing. False: said why. */
+/* Before the sandbox. Without a TPM in the configuration all of these do nothing. False: said
+ * why. */
 bool tpm_open(struct tpm *tpm, struct board *board, const struct config *config) MUST_CHECK;
 /* Around the life of a partition; each start is a power-on. False: said why. */
 bool tpm_start(struct tpm *tpm) MUST_CHECK;
@@ -82,13 +90,15 @@ void tpm_close(struct tpm *tpm);
 void tpm_submit(struct tpm *tpm, const uint8_t *command, uint32_t length);
 /* No command is under way. Any thread. */
 bool tpm_stands(struct tpm *tpm);
-/* There was one, and it does not answer any more: so there is no state of the machine. Any thread. */
+/* There was one, and it does not answer any more: so there is no state of the machine. Any
+ * thread. */
 #define TPM_IS_GONE "its TPM has ended, and what it knew; turn the machine off and start it again"
 bool tpm_is_gone(struct tpm *tpm);
 /* What the TPM has written is on its medium, whatever happens. -errno. */
 int tpm_sync(const struct tpm *tpm) MUST_CHECK;
 
-/* Of a machine that stands: its state is asked for, then written as the part "tpm". -errno. Who has the machine held. */
+/* Of a machine that stands: its state is asked for, then written as the part "tpm". -errno. Who has
+ * the machine held. */
 int tpm_fetch(struct tpm *tpm) MUST_CHECK;
 void tpm_save(const struct tpm *tpm, struct state_writer *writer);
 /* 0, -errno; of -EINVAL the list's fault says why. */

@@ -1,7 +1,8 @@
 /*
- * Requests to swtpm as its manual page swtpm_ioctls(3) has them: numbers are big-endian; a request is a word and what belongs to it, an
- * answer a result, 0 if it is good, and what belongs to that. Commands and answers of the TPM itself go by a socket of their own, whole
- * (TPM 2.0 Library, part 1, 18): a tag, the length of all, a code.
+ * Requests to swtpm as its manual page swtpm_ioctls(3) has them: numbers are big-endian; a request
+ * is a word and what belongs to it, an answer a result, 0 if it is good, and what belongs to that.
+ * Commands and answers of the TPM itself go by a socket of their own, whole (TPM 2.0 Library, part
+ * 1, 18): a tag, the length of all, a code.
  */
 #include "worker/tpm.h"
 
@@ -33,7 +34,8 @@ static int receive_all(int fd, void *bytes, size_t length)
 	return ret == -EAGAIN ? -ETIMEDOUT : ret;
 }
 
-/* A result of another process. What its numbers mean is a TPM 1.2's table, so they all become one. */
+/* A result of another process. What its numbers mean is a TPM 1.2's table, so they all become
+ * one. */
 static int take_result(int fd)
 {
 	uint32_t result;

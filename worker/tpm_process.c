@@ -1,7 +1,8 @@
 /*
- * The program swtpm (Debian's package of that name), which is a TPM 2.0. It is started before the worker is in its own sandbox, as a user
- * that nobody else is, without a network, and with one file that it can write: that of the TPM's state, which root gives to that user. Its own
- * filter of system calls comes on top. It ends when the worker does, with its sockets.
+ * The program swtpm (Debian's package of that name), which is a TPM 2.0. It is started before the
+ * worker is in its own sandbox, as a user that nobody else is, without a network, and with one file
+ * that it can write: that of the TPM's state, which root gives to that user. Its own filter of
+ * system calls comes on top. It ends when the worker does, with its sockets.
  */
 #include "worker/tpm.h"
 
@@ -25,9 +26,11 @@
 #define CONTROL   3
 #define STATE     4
 #define TPM_USERS 0x74700000u /* the first of the users that one of root's becomes */
-/* What a file of its begins with (struct nvram_linear_hdr of swtpm). Over anything else it would write without a word. */
+/* What a file of its begins with (struct nvram_linear_hdr of swtpm). Over anything else it would
+ * write without a word. */
 #define MAGIC 0x737774706d6c696eull
-/* How long one that ends, of a worker that has ended, may have the file yet: looks, a moment apart. */
+/* How long one that ends, of a worker that has ended, may have the file yet: looks, a moment
+ * apart. */
 #define LOCK_TRIES 100
 #define MOMENT_US  50000
 #define FILE_MAX   (16u << 20) /* bytes, of a TPM's state */

@@ -103,7 +103,8 @@ static void open_bar(struct vfio_device *device, unsigned int i)
 		return;
 	}
 	*bar = (struct vfio_bar){.size = info.size, .offset = info.offset};
-	/* Where only some of it can be mapped there are more capabilities to be asked for: none of it is. */
+	/* Where only some of it can be mapped there are more capabilities to be asked for: none of
+	 * it is. */
 	if (!(info.flags & VFIO_REGION_INFO_FLAG_MMAP)) {
 		return;
 	}

@@ -1,6 +1,8 @@
 /*
- * Devices of the machine that their root has given to vfio-pci, by Linux's VFIO (Documentation/driver-api/vfio.rst): a container, whose IOMMU domain has
- * the guest's memory, groups in it, devices of groups. Who has the descriptors of container and group needs no path, so that a sandbox holds.
+ * Devices of the machine that their root has given to vfio-pci, by Linux's VFIO
+ * (Documentation/driver-api/vfio.rst): a container, whose IOMMU domain has the guest's memory,
+ * groups in it, devices of groups. Who has the descriptors of container and group needs no path, so
+ * that a sandbox holds.
  *
  * Functions return 0 or -errno.
  */
@@ -41,12 +43,14 @@ struct vfio_device {
 };
 
 /*
- * The device of this address, of a group that comes with it, or (group -1) that the container has. Takes the descriptors, also when it fails:
- * then `why` says it. A container that has its first group has nothing mapped.
+ * The device of this address, of a group that comes with it, or (group -1) that the container has.
+ * Takes the descriptors, also when it fails: then `why` says it. A container that has its first
+ * group has nothing mapped.
  */
 int vfio_open(struct vfio_container *container, int fd, int group, const char *address,
 	      struct vfio_device *device, char *why, size_t why_bytes) MUST_CHECK;
-/* The last device of a group lets go of that, and the last group of the container, with all that is mapped. */
+/* The last device of a group lets go of that, and the last group of the container, with all that is
+ * mapped. */
 void vfio_close(struct vfio_container *container, struct vfio_device *device);
 
 /* What devices of the container reach, at these addresses; the memory is pinned meanwhile. */

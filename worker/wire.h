@@ -1,6 +1,7 @@
 /*
- * Frames on the connection of a migration (docs/design/migrate.md): a stream socket, and what is at its other end is not trusted. A frame is
- * {type, length} and its payload, numbers little-endian. One thread at a time.
+ * Frames on the connection of a migration (docs/design/migrate.md): a stream socket, and what is at
+ * its other end is not trusted. A frame is {type, length} and its payload, numbers little-endian.
+ * One thread at a time.
  */
 #ifndef WORKER_WIRE_H
 #define WORKER_WIRE_H

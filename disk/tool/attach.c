@@ -1,6 +1,7 @@
 /*
- * vhd attach and detach: a block device of the kernel's, /dev/nbdN, which a process of ours serves until it is let go
- * of. attach ends when the device is there, with its partitions; detach when the file is closed.
+ * vhd attach and detach: a block device of the kernel's, /dev/nbdN, which a process of ours serves
+ * until it is let go of. attach ends when the device is there, with its partitions; detach when the
+ * file is closed.
  */
 #include "disk/tool/tool.h"
 
@@ -42,8 +43,8 @@ static void on_signal(int number)
 }
 
 /*
- * Before there is a device: a signal, from the terminal too, or the end of who waits for it, lets the server take the
- * device away itself.
+ * Before there is a device: a signal, from the terminal too, or the end of who waits for it, lets
+ * the server take the device away itself.
  */
 static void take_signals(void)
 {

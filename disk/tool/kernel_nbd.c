@@ -1,6 +1,6 @@
 /*
- * The kernel's NBD client, by generic netlink (include/uapi/linux/nbd-netlink.h): a device is connected to a socket of
- * ours, and let go of.
+ * The kernel's NBD client, by generic netlink (include/uapi/linux/nbd-netlink.h): a device is
+ * connected to a socket of ours, and let go of.
  */
 #include "disk/tool/tool.h"
 

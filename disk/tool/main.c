@@ -79,7 +79,8 @@ static const struct option long_options[] = {
 	{0},
 };
 
-/* A digit behind a dash is a number below zero, not an option: its letters take the rest with them. */
+/* A digit behind a dash is a number below zero, not an option: its letters take the rest with
+ * them. */
 static const char short_options[] = "-s:f:h0::1::2::3::4::5::6::7::8::9::";
 
 static int usage(FILE *out)

@@ -34,7 +34,8 @@ int command_detach(const struct options *o);
 int attach(struct disk *disk, const char *file);
 int detach(const char *name, bool force);
 
-/* kernel_nbd.c: -ENODEV: the kernel has no such thing. The socket of the connected is the kernel's. */
+/* kernel_nbd.c: -ENODEV: the kernel has no such thing. The socket of the connected is the
+ * kernel's. */
 int kernel_nbd_connect(struct disk *disk, int fd, unsigned *index);
 int kernel_nbd_disconnect(unsigned index);
 

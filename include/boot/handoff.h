@@ -96,8 +96,9 @@ struct handoff {
 	uint32_t root_eip;
 	uint32_t root_esi;
 	/*
-	 * ACPI's sleep control: the bytes that have SLP_TYP and SLP_EN, by port or by physical address (0: none), and which of the eight
-	 * types the root may enter, a bit each: those of S4 and S5, or all if the tables do not tell. S1 to S3 are hidden from it.
+	 * ACPI's sleep control: the bytes that have SLP_TYP and SLP_EN, by port or by physical
+	 * address (0: none), and which of the eight types the root may enter, a bit each: those of
+	 * S4 and S5, or all if the tables do not tell. S1 to S3 are hidden from it.
 	 */
 	uint64_t sleep_memory[HANDOFF_SLEEP_REGISTERS];
 	uint16_t sleep_ports[HANDOFF_SLEEP_REGISTERS];

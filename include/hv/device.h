@@ -1,6 +1,7 @@
 /*
- * Device domains: address spaces of devices, into which pages of a partition are mapped (TLFS's headers: HV_DEVICE_DOMAIN_ID). A device
- * is in the default domain, where it reaches what its partition does, until it is attached to another.
+ * Device domains: address spaces of devices, into which pages of a partition are mapped (TLFS's
+ * headers: HV_DEVICE_DOMAIN_ID). A device is in the default domain, where it reaches what its
+ * partition does, until it is attached to another.
  */
 #ifndef HV_DEVICE_H
 #define HV_DEVICE_H
@@ -70,7 +71,8 @@ struct hv_input_detach_device_domain {
 };
 HV_ASSERT_SIZE(struct hv_input_detach_device_domain, 16);
 
-/* HvCallMapDeviceGpaPages (rep). HV_MAP_GPA_*: with LARGE_PAGE a rep is 2 MiB, and its list entry the first page of it. */
+/* HvCallMapDeviceGpaPages (rep). HV_MAP_GPA_*: with LARGE_PAGE a rep is 2 MiB, and its list entry
+ * the first page of it. */
 struct hv_input_map_device_gpa_pages {
 	struct hv_input_device_domain device_domain;
 	union hv_input_vtl target_vtl;

@@ -107,7 +107,8 @@ enum hv_vp_dispatch_event {
 	HV_VP_DISPATCH_EVENT_INVALID = 0,
 	HV_VP_DISPATCH_EVENT_SUSPEND = 1,
 	HV_VP_DISPATCH_EVENT_INTERCEPT = 2,
-	/* Not of the TLFS, with READY: it spins, let another run. Who does not know it dispatches again. */
+	/* Not of the TLFS, with READY: it spins, let another run. Who does not know it dispatches
+	 * again. */
 	HV_VP_DISPATCH_EVENT_VD_SPIN = 3,
 };
 
@@ -118,8 +119,8 @@ struct hv_output_dispatch_vp {
 HV_ASSERT_SIZE(struct hv_output_dispatch_vp, 8);
 
 /*
- * HVCALL_VD_DISPATCH_VP: HVCALL_DISPATCH_VP for registers. What that has as output is in the result word's field of reps done:
- * state in bits 3:0, event in bits 7:4.
+ * HVCALL_VD_DISPATCH_VP: HVCALL_DISPATCH_VP for registers. What that has as output is in the result
+ * word's field of reps done: state in bits 3:0, event in bits 7:4.
  */
 struct hv_input_vd_dispatch_vp {
 	uint64_t partition_id;

@@ -1,15 +1,17 @@
 /*
- * A machine's console as its worker offers it: one frame source and one input sink, on SOCK_SEQPACKET sockets that are handed to whoever shows
- * it. Each socket is a seat. The first is given to the program that the worker starts, and its JOIN makes another: the packet brings the
+ * A machine's console as its worker offers it: one frame source and one input sink, on
+ * SOCK_SEQPACKET sockets that are handed to whoever shows it. Each socket is a seat. The first is
+ * given to the program that the worker starts, and its JOIN makes another: the packet brings the
  * worker's end of the new seat along.
  *
- * On a new seat the worker says, once, a struct display_hello, and hands over the screen's memory: of SCREEN_BYTES - SCREEN_FRAME_AT bytes, the
- * frame, the text window and the synthetic display's frame as screen.h has them, to be mapped for reading alone. It is the guest's, and changes at
- * any time. After that it says nothing but a struct screen (screen.h) for each LOOK, with what has changed since this seat's last one. So a seat at
- * which nobody looks costs nothing.
+ * On a new seat the worker says, once, a struct display_hello, and hands over the screen's memory:
+ * of SCREEN_BYTES - SCREEN_FRAME_AT bytes, the frame, the text window and the synthetic display's
+ * frame as screen.h has them, to be mapped for reading alone. It is the guest's, and changes at any
+ * time. After that it says nothing but a struct screen (screen.h) for each LOOK, with what has
+ * changed since this seat's last one. So a seat at which nobody looks costs nothing.
  *
- * Requests are struct display_request. Whoever breaks a rule, or does not take its answers, is hung up on; then all keys and buttons
- * that it holds are released.
+ * Requests are struct display_request. Whoever breaks a rule, or does not take its answers, is hung
+ * up on; then all keys and buttons that it holds are released.
  */
 #ifndef MGMT_DISPLAY_H
 #define MGMT_DISPLAY_H

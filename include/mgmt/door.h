@@ -1,7 +1,9 @@
 /*
- * Between vweb's process for a viewer of RDP, in which are TLS and nothing of RDP, and vmrdp, in which is the rest: a socket of packets (SOCK_SEQPACKET)
- * beside the one that carries the viewer's bytes. On it vmrdp has, in this order: a struct door_hello, before the viewer's first byte; a struct
- * door_login of its own, once the viewer has said who he is; a struct door_answer, which brings a seat (display.h) if it says DOOR_OPEN.
+ * Between vweb's process for a viewer of RDP, in which are TLS and nothing of RDP, and vmrdp, in
+ * which is the rest: a socket of packets (SOCK_SEQPACKET) beside the one that carries the viewer's
+ * bytes. On it vmrdp has, in this order: a struct door_hello, before the viewer's first byte; a
+ * struct door_login of its own, once the viewer has said who he is; a struct door_answer, which
+ * brings a seat (display.h) if it says DOOR_OPEN.
  *
  * Either side that hears anything else hangs up.
  */
@@ -16,7 +18,8 @@
 #define DOOR_NAME     192 /* bytes with the end */
 #define DOOR_PASSWORD 256
 
-/* What viewer and server have agreed upon, as [MS-RDPBCGR] 2.2.1.1.1 has it: it is repeated later. */
+/* What viewer and server have agreed upon, as [MS-RDPBCGR] 2.2.1.1.1 has it: it is repeated
+ * later. */
 struct door_hello {
 	uint32_t requested, selected;
 };

@@ -1,13 +1,15 @@
 /*
- * A machine's screen as a worker gives it (CONTROL_SCREEN): into the file of whoever asks it writes this, at its beginning, then the frame
- * memory, the text window, and the synthetic display's frame memory; what is not shown may be zeros. Numbers are the machine's own,
- * little-endian; registers are a VGA's by their indices, and those of Bochs's display interface.
+ * A machine's screen as a worker gives it (CONTROL_SCREEN): into the file of whoever asks it writes
+ * this, at its beginning, then the frame memory, the text window, and the synthetic display's frame
+ * memory; what is not shown may be zeros. Numbers are the machine's own, little-endian; registers
+ * are a VGA's by their indices, and those of Bochs's display interface.
  *
- * In the frame the byte of plane p at address a is at 4 * a + p; linear modes have their pixels as they are. With text_window planes 0 and 1
- * are not there but in the window, in turn, from its address 0 on.
+ * In the frame the byte of plane p at address a is at 4 * a + p; linear modes have their pixels as
+ * they are. With text_window planes 0 and 1 are not there but in the window, in turn, from its
+ * address 0 on.
  *
- * Of a synthetic display only what follows the registers counts: a picture of lines in its own frame memory, its pixels blue, green, red and
- * nothing, or 5, 6 and 5 bits.
+ * Of a synthetic display only what follows the registers counts: a picture of lines in its own
+ * frame memory, its pixels blue, green, red and nothing, or 5, 6 and 5 bits.
  */
 #ifndef MGMT_SCREEN_H
 #define MGMT_SCREEN_H

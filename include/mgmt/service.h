@@ -1,8 +1,9 @@
 /*
- * The management service's API: names and limits, for both sides. Its resources are in openapi.json.
+ * The management service's API: names and limits, for both sides. Its resources are in
+ * openapi.json.
  *
- * HTTP/1.1 over a UNIX socket, JSON. An error is application/problem+json (RFC 9457) with the members code (a word below), detail (a
- * sentence), and where there is one remedy and field.
+ * HTTP/1.1 over a UNIX socket, JSON. An error is application/problem+json (RFC 9457) with the
+ * members code (a word below), detail (a sentence), and where there is one remedy and field.
  */
 #ifndef MGMT_SERVICE_H
 #define MGMT_SERVICE_H

@@ -78,8 +78,8 @@ enum {
 #define MSHV_SET_MEM_FLAGS_MASK ((1 << MSHV_SET_MEM_BIT_COUNT) - 1)
 
 /*
- * Regions do not overlap; to unmap one, name it exactly. Their pages are locked memory of the process
- * that maps them: ENOMEM beyond its RLIMIT_MEMLOCK, unless it has CAP_IPC_LOCK.
+ * Regions do not overlap; to unmap one, name it exactly. Their pages are locked memory of the
+ * process that maps them: ENOMEM beyond its RLIMIT_MEMLOCK, unless it has CAP_IPC_LOCK.
  */
 struct mshv_user_mem_region {
 	__u64 size; /* bytes, whole pages */
@@ -199,8 +199,9 @@ _Static_assert(sizeof(struct mshv_root_hvcall) == 32, "mshv_root_hvcall");
 #define MSHV_RUN_VP_BUF_SZ 256
 
 /*
- * A struct hv_message: why the VP stopped. It stands in the page at MSHV_VP_MMAP_OFFSET_INTERCEPT_MESSAGE too. An
- * HVMSG_X64_APIC_EOI is no intercept: the VP has ended a level-triggered interrupt, and has nothing to be answered.
+ * A struct hv_message: why the VP stopped. It stands in the page at
+ * MSHV_VP_MMAP_OFFSET_INTERCEPT_MESSAGE too. An HVMSG_X64_APIC_EOI is no intercept: the VP has
+ * ended a level-triggered interrupt, and has nothing to be answered.
  *
  * EINTR: a signal, or time to look whether one came while the thread was not in the call.
  */
@@ -238,8 +239,9 @@ _Static_assert(sizeof(struct mshv_get_set_vp_state) == 16, "mshv_get_set_vp_stat
 #define MSHV_SET_VP_STATE _IOWR(MSHV_IOCTL, 0x02, struct mshv_get_set_vp_state)
 
 /*
- * Extension: fdatasync() of a VP's descriptor brings its pages and the VP into step. What is dirty in the page of registers goes to
- * the VP, it runs as by MSHV_RUN_VP, and then its message and its registers are in the pages. EINVAL: the module does not have it.
+ * Extension: fdatasync() of a VP's descriptor brings its pages and the VP into step. What is dirty
+ * in the page of registers goes to the VP, it runs as by MSHV_RUN_VP, and then its message and its
+ * registers are in the pages. EINVAL: the module does not have it.
  */
 
 /* Extensions: on partitions, from 0x80 on */

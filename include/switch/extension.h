@@ -64,7 +64,8 @@ struct switch_extension {
 	void (*unload)(void *state);
 	void (*port_added)(void *state, const char *network, const char *port, uint16_t index);
 	void (*port_removed)(void *state, const char *network, const char *port, uint16_t index);
-	/* A port sends. A filter's false drops it; what a capturing one returns is of no account. */
+	/* A port sends. A filter's false drops it; what a capturing one returns is of no
+	 * account. */
 	bool (*sent)(void *state, const struct extension_frame *frame);
 	/* A port receives. Likewise. */
 	bool (*received)(void *state, const struct extension_frame *frame, const char *receiver,

@@ -1,11 +1,11 @@
 /*
  * A guest's port on the virtual switch: what its worker and vswitchd share.
  *
- * The worker connects to the switch's port socket (SOCK_SEQPACKET), sends one struct port_hello (and another one where the answer is that the port is in
- * use: -EBUSY)
- * with the descriptors of its guest's memory, and receives one struct port_welcome with those of
- * the port memory and its events. From then on the connection carries nothing; its end is the end
- * of the port, from either side.
+ * The worker connects to the switch's port socket (SOCK_SEQPACKET), sends one struct port_hello
+ * (and another one where the answer is that the port is in use: -EBUSY) with the descriptors of its
+ * guest's memory, and receives one struct port_welcome with those of the port memory and its
+ * events. From then on the connection carries nothing; its end is the end of the port, from either
+ * side.
  *
  * Port memory is made by the switch and sealed against any change of its size. It is laid out as
  *
@@ -17,8 +17,8 @@
  * switch/ring.h know where.
  *
  * The switch reads the guest memory of frames, and writes that of buffers, from the moment they are
- * added until they are answered; a worker that keeps a log of what is written counts all of a buffer
- * as written when it is answered with a frame.
+ * added until they are answered; a worker that keeps a log of what is written counts all of a
+ * buffer as written when it is answered with a frame.
  *
  * Frames are Ethernet without preamble and FCS, from PORT_FRAME_MIN to PORT_FRAME_MAX bytes. A VLAN
  * tag travels beside the frame, not in it. Numbers are little-endian; bytes, unless they say
@@ -91,8 +91,8 @@ struct port_slot {
 	uint16_t tag; /* 802.1Q: priority 15:13, DEI 12, VLAN 11:0 */
 	uint16_t reserved2;
 	/*
-	 * Of the flow; 0: none. Out of a guest it is any that the guest has, by which others' queues may be chosen; in to it
-	 * the one that its worker has asked for (hash_types).
+	 * Of the flow; 0: none. Out of a guest it is any that the guest has, by which others'
+	 * queues may be chosen; in to it the one that its worker has asked for (hash_types).
 	 */
 	uint32_t hash;
 };
@@ -125,8 +125,8 @@ enum port_take {
 	 */
 	PORT_HEARS = 16,
 	/*
-	 * In place of all others: what is for its guest goes by a virtual function of the uplink's card. The port hears nothing, and its address is
-	 * behind the uplink.
+	 * In place of all others: what is for its guest goes by a virtual function of the uplink's
+	 * card. The port hears nothing, and its address is behind the uplink.
 	 */
 	PORT_ELSEWHERE = 32,
 };
@@ -152,13 +152,14 @@ struct port_state {
 	uint32_t speed; /* Mbit/s */
 	uint8_t reserved2[56];
 	/*
-	 * Written by the worker: a frame goes to queue steer[hash % PORT_STEER]; one that is not there is 0. A flow that came out of the
-	 * guest by a queue that the table has goes in by the same.
+	 * Written by the worker: a frame goes to queue steer[hash % PORT_STEER]; one that is not
+	 * there is 0. A flow that came out of the guest by a queue that the table has goes in by
+	 * the same.
 	 */
 	uint8_t steer[PORT_STEER];
 	/*
-	 * Likewise: the Toeplitz hash by which that is done, of several queues; enum port_hash. 0: any hash. A switch that does not know it
-	 * has its own.
+	 * Likewise: the Toeplitz hash by which that is done, of several queues; enum port_hash. 0:
+	 * any hash. A switch that does not know it has its own.
 	 */
 	uint32_t hash_types;
 	uint8_t hash_key[PORT_HASH_KEY];

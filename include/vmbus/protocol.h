@@ -32,9 +32,9 @@
 #define VMBUS_MESSAGE_CONNECTION_ID_4 4u
 
 /*
- * Before version 2.4 signals share what later each channel has of its own: this connection to the host, event flag 0
- * of VP 0 to the guest. Which channel is meant says the interrupt page of the contact: a bit for each relid,
- * in its first half to the guest, in its second to the host.
+ * Before version 2.4 signals share what later each channel has of its own: this connection to the
+ * host, event flag 0 of VP 0 to the guest. Which channel is meant says the interrupt page of the
+ * contact: a bit for each relid, in its first half to the guest, in its second to the host.
  */
 #define VMBUS_EVENT_CONNECTION_ID 2u
 

@@ -1,8 +1,11 @@
 /*
- * The dynamic memory protocol, as Linux's hv_balloon speaks it: in-band packets of a channel with VMBUS_GUID_DYNAMIC_MEMORY, none of which asks for
- * a completion. Names as in drivers/hv/hv_balloon.c. Little-endian, packed. Each begins with struct dm_header; `size` is of the whole message.
+ * The dynamic memory protocol, as Linux's hv_balloon speaks it: in-band packets of a channel with
+ * VMBUS_GUID_DYNAMIC_MEMORY, none of which asks for a completion. Names as in
+ * drivers/hv/hv_balloon.c. Little-endian, packed. Each begins with struct dm_header; `size` is of
+ * the whole message.
  *
- * The guest begins: VERSION_REQUEST and CAPABILITIES_REPORT, each answered; then a STATUS_REPORT each second. Requests of the host follow.
+ * The guest begins: VERSION_REQUEST and CAPABILITIES_REPORT, each answered; then a STATUS_REPORT
+ * each second. Requests of the host follow.
  */
 #ifndef VSP_DM_H
 #define VSP_DM_H

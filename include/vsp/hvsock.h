@@ -1,9 +1,11 @@
 /*
- * Hyper-V sockets (hv_sock): what travels in the in-band packets of a connection's channel, and how a port of AF_VSOCK is a service.
- * Names as in Linux's net/vmw_vsock/hyperv_transport.c. Little-endian, packed.
+ * Hyper-V sockets (hv_sock): what travels in the in-band packets of a connection's channel, and how
+ * a port of AF_VSOCK is a service. Names as in Linux's net/vmw_vsock/hyperv_transport.c.
+ * Little-endian, packed.
  *
- * A connection is a channel of its own, in byte mode, with VMBUS_CHANNEL_TLNPI_PROVIDER_OFFER: the service is its interface type. A packet
- * is struct vmpipe_proto_header and its data; one without data is the end of its direction (FIN).
+ * A connection is a channel of its own, in byte mode, with VMBUS_CHANNEL_TLNPI_PROVIDER_OFFER: the
+ * service is its interface type. A packet is struct vmpipe_proto_header and its data; one without
+ * data is the end of its direction (FIN).
  */
 #ifndef VSP_HVSOCK_H
 #define VSP_HVSOCK_H
@@ -28,7 +30,8 @@ struct hvsock_offer {
 	uint8_t from_host;  /* 1: the host connects to a listener of the guest's */
 } __attribute__((packed));
 
-/* <port>-facb-11e6-bd58-64006a7986d3: the services that have a port. Listeners are at ports up to HVSOCK_PORT_MAX. */
+/* <port>-facb-11e6-bd58-64006a7986d3: the services that have a port. Listeners are at ports up to
+ * HVSOCK_PORT_MAX. */
 #define HVSOCK_GUID_OF_PORT(port)                                                                  \
 	{                                                                                          \
 		(port), 0xfacb, 0x11e6,                                                            \

@@ -1,9 +1,11 @@
 /*
- * The protocol of Hyper-V's integration services (integration components, IC), as Linux's hv_utils speaks it: what travels in the in-band
- * packets of a channel whose offer has the interface type of a service. Names as in Linux's hyperv.h. Little-endian, packed.
+ * The protocol of Hyper-V's integration services (integration components, IC), as Linux's hv_utils
+ * speaks it: what travels in the in-band packets of a channel whose offer has the interface type of
+ * a service. Names as in Linux's hyperv.h. Little-endian, packed.
  *
- * A packet is struct vmbuspipe_hdr, struct icmsg_hdr, and a body. The host sends requests, first NEGOTIATE; the guest sends each back with
- * ICMSGHDRFLAG_RESPONSE, its status and its answer in the same body.
+ * A packet is struct vmbuspipe_hdr, struct icmsg_hdr, and a body. The host sends requests, first
+ * NEGOTIATE; the guest sends each back with ICMSGHDRFLAG_RESPONSE, its status and its answer in the
+ * same body.
  */
 #ifndef VSP_IC_H
 #define VSP_IC_H
@@ -190,7 +192,8 @@ static_assert(sizeof(struct hv_kvp_msg) == 2580, "hv_kvp_msg");
 #define ADDR_FAMILY_IPV4 1u
 #define ADDR_FAMILY_IPV6 2u
 
-/* Up to protocol 4.0: lists of texts with semicolons between, a NUL at the end. No padding behind the pool. */
+/* Up to protocol 4.0: lists of texts with semicolons between, a NUL at the end. No padding behind
+ * the pool. */
 struct hv_kvp_ip_msg {
 	uint8_t operation;
 	uint8_t pool;

@@ -3,11 +3,13 @@
  * channels and frames the rest, and RNDIS inside of it, which carries settings and frames.
  * Little-endian; offsets and lengths in bytes.
  *
- * The guest opens with INIT (one for each version until one is taken), its NDIS version and configuration,
- * the receive buffer and the send buffer; then RNDIS INITIALIZE, queries and sets, all in SEND_RNDIS_PACKET.
+ * The guest opens with INIT (one for each version until one is taken), its NDIS version and
+ * configuration, the receive buffer and the send buffer; then RNDIS INITIALIZE, queries and sets,
+ * all in SEND_RNDIS_PACKET.
  *
- * The host's RNDIS messages lie in the receive buffer: a packet with transfer pages names the pieces. The guest's
- * lie in a section of the send buffer, or in ranges of a GPA-direct packet, or begin there and go on here.
+ * The host's RNDIS messages lie in the receive buffer: a packet with transfer pages names the
+ * pieces. The guest's lie in a section of the send buffer, or in ranges of a GPA-direct packet, or
+ * begin there and go on here.
  */
 #ifndef VSP_NETVSP_H
 #define VSP_NETVSP_H

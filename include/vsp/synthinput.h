@@ -1,10 +1,12 @@
 /*
- * Keyboard and mouse over VMBus, as Linux's hyperv-keyboard and hid-hyperv speak to them: in-band packets of channels with VMBUS_GUID_KEYBOARD and
- * VMBUS_GUID_MOUSE. Little-endian, packed. Names as in drivers/input/serio/hyperv-keyboard.c and drivers/hid/hid-hyperv.c.
+ * Keyboard and mouse over VMBus, as Linux's hyperv-keyboard and hid-hyperv speak to them: in-band
+ * packets of channels with VMBUS_GUID_KEYBOARD and VMBUS_GUID_MOUSE. Little-endian, packed. Names
+ * as in drivers/input/serio/hyperv-keyboard.c and drivers/hid/hid-hyperv.c.
  *
- * Keyboard: the guest sends PROTOCOL_REQUEST, the host PROTOCOL_RESPONSE, then an EVENT for each key that is pressed or released.
- * Mouse: the same two, then the host sends INITIAL_DEVICE_INFO, the guest its ACK, and the host an INPUT_REPORT for each move. All of it
- * has the header of a pipe in front.
+ * Keyboard: the guest sends PROTOCOL_REQUEST, the host PROTOCOL_RESPONSE, then an EVENT for each
+ * key that is pressed or released. Mouse: the same two, then the host sends INITIAL_DEVICE_INFO,
+ * the guest its ACK, and the host an INPUT_REPORT for each move. All of it has the header of a pipe
+ * in front.
  */
 #ifndef VSP_SYNTHINPUT_H
 #define VSP_SYNTHINPUT_H

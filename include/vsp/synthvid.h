@@ -1,9 +1,11 @@
 /*
- * The protocol of Hyper-V's synthetic video, as Linux's hyperv_drm speaks it: in-band packets of a channel with VMBUS_GUID_VIDEO, none of which asks for
- * a completion. Names as in drivers/gpu/drm/hyperv/hyperv_drm_proto.c. Little-endian, packed.
+ * The protocol of Hyper-V's synthetic video, as Linux's hyperv_drm speaks it: in-band packets of a
+ * channel with VMBUS_GUID_VIDEO, none of which asks for a completion. Names as in
+ * drivers/gpu/drm/hyperv/hyperv_drm_proto.c. Little-endian, packed.
  *
- * A packet is struct synthvid_header and a message. The guest begins: VERSION_REQUEST, from 3.5 on RESOLUTION_REQUEST, VRAM_LOCATION, each answered; then
- * SITUATION_UPDATE, and the picture is there. The host says with FEATURE_CHANGE what else it wants to hear.
+ * A packet is struct synthvid_header and a message. The guest begins: VERSION_REQUEST, from 3.5 on
+ * RESOLUTION_REQUEST, VRAM_LOCATION, each answered; then SITUATION_UPDATE, and the picture is
+ * there. The host says with FEATURE_CHANGE what else it wants to hear.
  */
 #ifndef VSP_SYNTHVID_H
 #define VSP_SYNTHVID_H

@@ -1,12 +1,15 @@
 /*
- * The virtual PCI protocol, as Linux's pci-hyperv speaks it: in-band packets of a channel with VMBUS_GUID_PCI, which is one PCI bus. Names as in
- * drivers/pci/controller/pci-hyperv.c. Little-endian, packed. Each of the guest's messages begins with its type; an answer is the completion of
- * its packet, and has none.
+ * The virtual PCI protocol, as Linux's pci-hyperv speaks it: in-band packets of a channel with
+ * VMBUS_GUID_PCI, which is one PCI bus. Names as in drivers/pci/controller/pci-hyperv.c.
+ * Little-endian, packed. Each of the guest's messages begins with its type; an answer is the
+ * completion of its packet, and has none.
  *
- * The guest begins: QUERY_PROTOCOL_VERSION, until one is accepted; QUERY_BUS_RELATIONS, whose answer is a message of the host's; of each function
- * QUERY_RESOURCE_REQUIREMENTS; BUS_D0ENTRY, which says where the window to configuration space is to be; RESOURCES_ASSIGNED of each function.
+ * The guest begins: QUERY_PROTOCOL_VERSION, until one is accepted; QUERY_BUS_RELATIONS, whose
+ * answer is a message of the host's; of each function QUERY_RESOURCE_REQUIREMENTS; BUS_D0ENTRY,
+ * which says where the window to configuration space is to be; RESOURCES_ASSIGNED of each function.
  *
- * The host asks for a function with EJECT, and the guest that has let go of it says EJECTION_COMPLETE, a message of its own.
+ * The host asks for a function with EJECT, and the guest that has let go of it says
+ * EJECTION_COMPLETE, a message of its own.
  */
 #ifndef VSP_VPCI_H
 #define VSP_VPCI_H

@@ -54,7 +54,8 @@ static inline int rules_read(const char *file, bool (*line)(void *of, char **wor
 	return ret;
 }
 
-/* An extension's load(): its state is `size` bytes, at first zeros, which `line` fills in. Its unload() is free(). */
+/* An extension's load(): its state is `size` bytes, at first zeros, which `line` fills in. Its
+ * unload() is free(). */
 static inline int rules_load(const char *file, size_t size,
 			     bool (*line)(void *of, char **words, uint32_t count), void **state,
 			     char *why, size_t why_bytes)

@@ -1,11 +1,13 @@
 /*
- * What it costs to resize a guest that runs, in ticks of the time-stamp counter while the processor had something to do.
+ * What it costs to resize a guest that runs, in ticks of the time-stamp counter while the processor
+ * had something to do.
  *
  *   balloon control|qmp PATH MIB  over a worker's control socket, or QEMU's: the guest is to have MIB, and it is waited for that
  *   balloon use MIB               in the guest: touches each page of as much memory, then lets it go
  *
- * A line: balloon: MIB TICKS. Without work an emulator under --icount goes on to the next deadline, and the counter with it; a process that
- * runs when no other wants to takes such time up, and what it had is not counted. The guest's program is never without work.
+ * A line: balloon: MIB TICKS. Without work an emulator under --icount goes on to the next deadline,
+ * and the counter with it; a process that runs when no other wants to takes such time up, and what
+ * it had is not counted. The guest's program is never without work.
  */
 #include <err.h>
 #include <sched.h>

@@ -1,11 +1,13 @@
 /*
- * blocks DEVICE MIB: what I/O on a guest's disk costs. The first MIB MiB are written once, so that every block has its place in the
- * host's file; then each pattern below is run with two counts of operations, past this guest's page cache. For each count one line:
+ * blocks DEVICE MIB: what I/O on a guest's disk costs. The first MIB MiB are written once, so that
+ * every block has its place in the host's file; then each pattern below is run with two counts of
+ * operations, past this guest's page cache. For each count one line:
  *
  *   blocks: PATTERN COUNT TICKS
  *
- * TICKS are the TSC's; the difference of the two lines is without what a run costs once. Places are the same in every run. The memory is
- * one huge page: how far a guest's pages lie together by chance decides what long requests cost.
+ * TICKS are the TSC's; the difference of the two lines is without what a run costs once. Places are
+ * the same in every run. The memory is one huge page: how far a guest's pages lie together by
+ * chance decides what long requests cost.
  */
 #include <err.h>
 #include <fcntl.h>

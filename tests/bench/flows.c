@@ -6,9 +6,9 @@
  *
  * ADDRESS: of IPv4; vsock, which is port 9000 of the host, or to listen at; or unix:PATH.
  *
- * A line of the client: flows: PATTERN COUNT TICKS. A round of UDP is a window of packets, of which the last is
- * answered; of "ping" a byte and a byte back; of "up" and "down" a MiB one way and a byte the other; of "streams" likewise
- * a MiB up, in each of four connections at once.
+ * A line of the client: flows: PATTERN COUNT TICKS. A round of UDP is a window of packets, of which
+ * the last is answered; of "ping" a byte and a byte back; of "up" and "down" a MiB one way and a
+ * byte the other; of "streams" likewise a MiB up, in each of four connections at once.
  */
 #include <arpa/inet.h>
 #include <err.h>

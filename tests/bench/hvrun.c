@@ -1,6 +1,7 @@
 /*
- * hvrun GUEST.elf: the benchmarks' guest on /dev/mshv, told to measure signals: one VP, 64 MiB, COM1 to standard output, and what
- * signals.h names. As kvmrun, by the module's own calls and without a filter of system calls.
+ * hvrun GUEST.elf: the benchmarks' guest on /dev/mshv, told to measure signals: one VP, 64 MiB,
+ * COM1 to standard output, and what signals.h names. As kvmrun, by the module's own calls and
+ * without a filter of system calls.
  */
 #include "tests/bench/signals.h"
 #include "tests/system/mshv.h"

@@ -1,8 +1,9 @@
 /*
- * kvmrun [--hyperv] [--signals|--running] GUEST.elf: the peer of the benchmarks, the least program that runs a multiboot guest on /dev/kvm: two
- * VPs with KVM's own APICs, 64 MiB, COM1 to standard output, every other port and address answered by nothing. --hyperv offers the
- * guest what KVM has of Hyper-V's interface; --signals tells it to measure what signals.h names, and offers that, --running that both
- * VPs may run all the time.
+ * kvmrun [--hyperv] [--signals|--running] GUEST.elf: the peer of the benchmarks, the least program
+ * that runs a multiboot guest on /dev/kvm: two VPs with KVM's own APICs, 64 MiB, COM1 to standard
+ * output, every other port and address answered by nothing. --hyperv offers the guest what KVM has
+ * of Hyper-V's interface; --signals tells it to measure what signals.h names, and offers that,
+ * --running that both VPs may run all the time.
  */
 #include "tests/bench/signals.h"
 

@@ -1,6 +1,7 @@
 /*
- * What the benchmarks' guest (tests/guest/bench.c, told so by the word SIGNALS_WORD) and the programs that run it there agree on:
- * ways to signal that the worker has no use for, or not by themselves.
+ * What the benchmarks' guest (tests/guest/bench.c, told so by the word SIGNALS_WORD) and the
+ * programs that run it there agree on: ways to signal that the worker has no use for, or not by
+ * themselves.
  */
 #ifndef TESTS_BENCH_SIGNALS_H
 #define TESTS_BENCH_SIGNALS_H
@@ -26,7 +27,8 @@ struct signals {
 	int doorbell, interrupt, event, thread_event; /* eventfds */
 };
 
-/* Puts a multiboot image and its information, with the word, into guest memory; returns where it starts. */
+/* Puts a multiboot image and its information, with the word, into guest memory; returns where it
+ * starts. */
 uint32_t signals_load(const char *path, uint8_t *memory, size_t bytes, const char *word);
 /* Makes the eventfds, and starts the thread that counts at SIGNALS_ANSWER_GPA. */
 void signals_begin(struct signals *signals, uint8_t *memory);

@@ -1,7 +1,8 @@
 /*
- * watch TEXT NAME COMMAND...: run COMMAND until its output has a line that begins with TEXT. Prints the TSC's ticks from start to
- * that line, and the memory that COMMAND then has resident in mappings whose name does not contain NAME, and how much of it is of no
- * file, so that no other process of the program has it too; kills it.
+ * watch TEXT NAME COMMAND...: run COMMAND until its output has a line that begins with TEXT. Prints
+ * the TSC's ticks from start to that line, and the memory that COMMAND then has resident in
+ * mappings whose name does not contain NAME, and how much of it is of no file, so that no other
+ * process of the program has it too; kills it.
  */
 #include <err.h>
 #include <signal.h>

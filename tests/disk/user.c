@@ -1,4 +1,5 @@
-/* A program of somebody else's, with nothing but the installed header and library: user FILE makes, fills and reads a disk. */
+/* A program of somebody else's, with nothing but the installed header and library: user FILE makes,
+ * fills and reads a disk. */
 #include <stdio.h>
 #include <string.h>
 #include <vdisk.h>

@@ -1,4 +1,5 @@
-/* Devices of the hardware that a machine has (worker/assigned.h): it has none, but remembers whose interrupt was to go where. */
+/* Devices of the hardware that a machine has (worker/assigned.h): it has none, but remembers whose
+ * interrupt was to go where. */
 #ifndef FAKE_ASSIGNED_H
 #define FAKE_ASSIGNED_H
 

@@ -35,11 +35,10 @@ struct backend_partition {
 		void *memory;
 	} maps[FAKE_MAPS];
 	unsigned int map_count;
-	uint64_t logged; /* bytes whose pages are told */
-	int log_result;
-	int map_result;
-	/* of backend_partition_map(): 0, or why not */ /* what a call about the log gives, if it is not 0 */
-	uint64_t dirty_gpa;                             /* the page that the guest wrote; 0: none */
+	uint64_t logged;    /* bytes whose pages are told */
+	int log_result;     /* what a call about the log gives, if it is not 0 */
+	int map_result;     /* of backend_partition_map(): 0, or why not */
+	uint64_t dirty_gpa; /* the page that the guest wrote; 0: none */
 };
 
 /* A page that every guest never ceases to write; 0: none. */

@@ -385,7 +385,8 @@ static void command_drive(struct pair_board *one, const struct pair_event *event
 	board_port_write(&one->board, 0xd000, 1, event->value >> 9 & 1);
 }
 
-/* A list that makes some sense, or is its own target; then the adapter is told, hears a frame, or has room again, or none. */
+/* A list that makes some sense, or is its own target; then the adapter is told, hears a frame, or
+ * has room again, or none. */
 static void drive_nic(struct pair_board *one, const struct pair_event *event)
 {
 	static const uint32_t bits[] = {0x60000000, 0xe0000000, 0x20000000, 0x0a000000,

@@ -1,6 +1,6 @@
 /*
- * A board with two PCI cards and its home, as often as is wanted; a random life for it; and a second one that is
- * loaded from the first and must not differ from then on.
+ * A board with two PCI cards and its home, as often as is wanted; a random life for it; and a
+ * second one that is loaded from the first and must not differ from then on.
  */
 #ifndef FAKE_BOARD_PAIR_H
 #define FAKE_BOARD_PAIR_H
@@ -65,8 +65,8 @@ struct pair_event pair_choose(enum pair_part part, pair_random random);
 uint64_t pair_do(struct pair_board *one, const struct pair_event *event);
 
 size_t pair_save(struct pair_board *one, uint8_t state[PAIR_STATE_MAX]);
-/* A fresh board becomes what the other one is; what homes and cards remember is copied, but not their clock. False: it was
- * refused. */
+/* A fresh board becomes what the other one is; what homes and cards remember is copied, but not
+ * their clock. False: it was refused. */
 bool pair_load(struct pair_board *to, const struct pair_board *from, const uint8_t *state,
 	       size_t size, struct state_fault *fault);
 /* The two homes were told the same. */

@@ -1,5 +1,6 @@
 /*
- * plat_device_*() of tests/fake/plat.c's machine: domains that remember what was mapped, and which devices are in them.
+ * plat_device_*() of tests/fake/plat.c's machine: domains that remember what was mapped, and which
+ * devices are in them.
  */
 #ifndef FAKE_DEVICES_H
 #define FAKE_DEVICES_H
@@ -18,7 +19,8 @@ extern uint8_t fake_device_width;
 uint32_t fake_device_page(uint32_t id, uint64_t page, uint64_t *gpn);
 /* 0: the root's. */
 uint32_t fake_domain_of(uint16_t device);
-/* Interrupts: false, and devices cannot be held to theirs; true after each reset. The vector of a number of this device, 0: none. */
+/* Interrupts: false, and devices cannot be held to theirs; true after each reset. The vector of a
+ * number of this device, 0: none. */
 extern bool fake_device_interrupts;
 uint32_t fake_device_interrupt(uint16_t device, uint32_t number, uint32_t *vp_index);
 

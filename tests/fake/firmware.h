@@ -1,5 +1,6 @@
 /*
- * What hypervisor/iommu.c has besides its units and the memory (ram.h): a table of the firmware's, LPs, a console, a clock, an end.
+ * What hypervisor/iommu.c has besides its units and the memory (ram.h): a table of the firmware's,
+ * LPs, a console, a clock, an end.
  */
 #ifndef FAKE_FIRMWARE_H
 #define FAKE_FIRMWARE_H

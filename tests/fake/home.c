@@ -150,7 +150,8 @@ static int take_part(struct state_reader *list, const char *name, uint32_t numbe
 	return state_ok(list) ? 0 : -EINVAL;
 }
 
-/* Guests here are functions of a test, which nobody can write down: what they want to find again they have in their memory. */
+/* Guests here are functions of a test, which nobody can write down: what they want to find again
+ * they have in their memory. */
 int backend_partition_save(struct backend_partition *partition, struct state_writer *writer)
 {
 	(void)partition;

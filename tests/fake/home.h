@@ -1,10 +1,11 @@
 /*
- * A second home of backend/backend.h, without a hypervisor: the whole worker runs on it, devices, emulator, VMBus and all, in a unit
- * test. Its exits are decoded already, as KVM's are.
+ * A second home of backend/backend.h, without a hypervisor: the whole worker runs on it, devices,
+ * emulator, VMBus and all, in a unit test. Its exits are decoded already, as KVM's are.
  *
- * A VP's guest is a function of the test in a thread of its own. What it does by the functions here that a guest cannot do by itself is
- * an exit, for which backend_vp_run() in the worker's thread returns; the guest goes on with the answer when it is called again. When the
- * guest's function returns, its VP sleeps. A VP that is destroyed ends its guest wherever that waits.
+ * A VP's guest is a function of the test in a thread of its own. What it does by the functions here
+ * that a guest cannot do by itself is an exit, for which backend_vp_run() in the worker's thread
+ * returns; the guest goes on with the answer when it is called again. When the guest's function
+ * returns, its VP sleeps. A VP that is destroyed ends its guest wherever that waits.
  */
 #ifndef FAKE_HOME_H
 #define FAKE_HOME_H
@@ -17,7 +18,8 @@
 
 struct home_vp;
 
-/* Whom VPs that are made from now on run; NULL: nobody. And whether the guest's signals can be bound to eventfds. */
+/* Whom VPs that are made from now on run; NULL: nobody. And whether the guest's signals can be
+ * bound to eventfds. */
 extern void (*home_guest)(struct home_vp *vp);
 extern bool home_binds_events;
 /* Guests can be saved: then each comes to an exit soon, or has returned. */
@@ -38,7 +40,8 @@ void home_outs(struct home_vp *vp, uint16_t port, uint8_t size, void *items, uin
 /* Memory where there is none. */
 uint64_t home_read(struct home_vp *vp, uint64_t gpa, uint8_t size);
 void home_write(struct home_vp *vp, uint64_t gpa, uint8_t size, uint64_t value);
-/* An instruction that the home leaves to the worker, with an access at `gpa`; 0: it is an INS or OUTS. */
+/* An instruction that the home leaves to the worker, with an access at `gpa`; 0: it is an INS or
+ * OUTS. */
 void home_instruction(struct home_vp *vp, const void *bytes, uint8_t count, uint64_t gpa,
 		      bool write);
 /* HvPostMessage and HvSignalEvent; the input is where a guest has it. The status. */
@@ -49,7 +52,8 @@ void home_eoi(struct home_vp *vp, uint8_t vector);
 /* An exit that has nothing beside its kind. */
 void home_exit(struct home_vp *vp, enum vp_exit_kind kind);
 
-/* Wait for what the worker does; a test that waits in vain comes to no end. The message leaves its slot. */
+/* Wait for what the worker does; a test that waits in vain comes to no end. The message leaves its
+ * slot. */
 void home_take_message(struct home_vp *vp, unsigned int sint, struct hv_message *message);
 void home_wait_flag(struct home_vp *vp, unsigned int sint, unsigned int flag);
 /* An interrupt message with that vector, counted since the partition was made. */

@@ -1,6 +1,6 @@
 /*
- * What is behind the control socket, and a test of that has nothing to say about: IDE drives, the partition's time, a state to go on from,
- * sockets, a balloon, another worker.
+ * What is behind the control socket, and a test of that has nothing to say about: IDE drives, the
+ * partition's time, a state to go on from, sockets, a balloon, another worker.
  */
 #include <errno.h>
 #include <unistd.h>

@@ -1,4 +1,5 @@
-/* Integration services (vsp/integration/integration.h) that do what a test says, for what is above them. */
+/* Integration services (vsp/integration/integration.h) that do what a test says, for what is above
+ * them. */
 #ifndef FAKE_INTEGRATION_H
 #define FAKE_INTEGRATION_H
 

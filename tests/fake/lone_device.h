@@ -1,6 +1,6 @@
 /*
- * In place of vsp/device.c: a device with one channel, on no bus and without a thread. Whoever tests it calls what its class has: create(), the
- * channel's functions, free().
+ * In place of vsp/device.c: a device with one channel, on no bus and without a thread. Whoever
+ * tests it calls what its class has: create(), the channel's functions, free().
  */
 #ifndef TESTS_FAKE_LONE_DEVICE_H
 #define TESTS_FAKE_LONE_DEVICE_H
@@ -9,7 +9,8 @@
 
 extern struct vsp_device *lone_device; /* the last that was created */
 
-/* Of its channel, the test's to set: the one that is open, and whether that has ended; the one that was loaded. */
+/* Of its channel, the test's to set: the one that is open, and whether that has ended; the one that
+ * was loaded. */
 extern struct vsp_channel *lone_channel, *lone_loaded;
 extern bool lone_shut;
 

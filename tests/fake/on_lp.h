@@ -1,5 +1,6 @@
 /*
- * Runs a function as an LP does: on its stack, from which lp_this() finds the LP. One thread at a time may be an LP.
+ * Runs a function as an LP does: on its stack, from which lp_this() finds the LP. One thread at a
+ * time may be an LP.
  */
 #ifndef FAKE_ON_LP_H
 #define FAKE_ON_LP_H

@@ -1,4 +1,5 @@
-/* See packet.h. Sums are computed the plain way, word by word, in another way than the switch does. */
+/* See packet.h. Sums are computed the plain way, word by word, in another way than the switch
+ * does. */
 #include "tests/fake/packet.h"
 
 #include <stddef.h>

@@ -1,6 +1,7 @@
 /*
- * A PCI function with everything that one may have: BAR 0 is 32 ports, BAR 1 4 KiB of registers, BAR 2 a
- * frame buffer, BAR 4 has 64 bits and 8 KiB, with MSI-X in the second half; a ROM; INTA, MSI with 4 vectors, MSI-X with 70.
+ * A PCI function with everything that one may have: BAR 0 is 32 ports, BAR 1 4 KiB of registers,
+ * BAR 2 a frame buffer, BAR 4 has 64 bits and 8 KiB, with MSI-X in the second half; a ROM; INTA,
+ * MSI with 4 vectors, MSI-X with 70.
  */
 #ifndef FAKE_PCI_CARD_H
 #define FAKE_PCI_CARD_H

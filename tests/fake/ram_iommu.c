@@ -54,7 +54,8 @@ __attribute__((weak)) void iommu_units_flush(uint16_t number)
 	memory_count = kept;
 }
 
-/* What a device's entry says, which is looked at anew each time. As in iommu.c nothing is remembered of the domain that it leaves. */
+/* What a device's entry says, which is looked at anew each time. As in iommu.c nothing is
+ * remembered of the domain that it leaves. */
 __attribute__((weak)) bool iommu_units_attach(uint16_t device, uint16_t from, uint16_t to,
 					      uint64_t *top, const struct interrupt_table *table)
 {
@@ -225,7 +226,8 @@ static bool overlaps_interrupts(uint64_t page, uint64_t pages)
 	return page < 0xfef00 && 0xfee00 < page + pages;
 }
 
-/* D1, D2: what devices reach is what the root reaches: nothing hidden, no page of RAM that is not the root's, and all that are. */
+/* D1, D2: what devices reach is what the root reaches: nothing hidden, no page of RAM that is not
+ * the root's, and all that are. */
 static void leaf(uint64_t at, uint64_t entry, unsigned int level, uint64_t *ram,
 		 ram_leaf_visitor *visit)
 {
@@ -285,8 +287,9 @@ void ram_iommu_leaves(ram_leaf_visitor *visit)
 }
 
 /*
- * D7: a device has a table of interrupts while it is in a domain of its own, where units look at it. An entry is 0, or a fixed interrupt
- * of a vector that a device may raise, at a processor that is there; what is remembered is what is in it.
+ * D7: a device has a table of interrupts while it is in a domain of its own, where units look at
+ * it. An entry is 0, or a fixed interrupt of a vector that a device may raise, at a processor that
+ * is there; what is remembered is what is in it.
  */
 static void interrupts_of(uint16_t device)
 {

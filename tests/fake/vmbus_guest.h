@@ -88,8 +88,8 @@ void guest_wait(void);
 		}                                                                                  \
 	} while (0)
 /*
- * A saved state, of malloc(): what `device` writes (NULL: nothing), then the server's, which is paused. It comes out the same a second
- * time.
+ * A saved state, of malloc(): what `device` writes (NULL: nothing), then the server's, which is
+ * paused. It comes out the same a second time.
  */
 struct state_writer;
 uint8_t *guest_save(void (*device)(struct state_writer *writer), size_t *size);

@@ -1,6 +1,7 @@
 /*
- * A function of hardware that there is not (vsp/pci/function.h): it knows what it was told, and fails where that cannot be. BAR 0 is of 64 bits and 16 KiB, with
- * the MSI-X table in its third page and what is pending in the fourth; BAR 2 is of 256 bytes; BAR 3 has ports.
+ * A function of hardware that there is not (vsp/pci/function.h): it knows what it was told, and
+ * fails where that cannot be. BAR 0 is of 64 bits and 16 KiB, with the MSI-X table in its third
+ * page and what is pending in the fourth; BAR 2 is of 256 bytes; BAR 3 has ports.
  */
 #ifndef FAKE_VPCI_FUNCTION_H
 #define FAKE_VPCI_FUNCTION_H

@@ -1,7 +1,9 @@
 /*
- * What comes to a worker that waits for a machine (worker/arrival.c): frames in any order, with any lengths, of pages and of a list of parts that was
- * right before bytes of it were changed. The whole worker is behind it, on a home of its own (tests/fake/home.h). Whatever comes, the
- * worker refuses it or has a machine that can be stopped; and it takes the owner file for itself only when all was loaded.
+ * What comes to a worker that waits for a machine (worker/arrival.c): frames in any order, with any
+ * lengths, of pages and of a list of parts that was right before bytes of it were changed. The
+ * whole worker is behind it, on a home of its own (tests/fake/home.h). Whatever comes, the worker
+ * refuses it or has a machine that can be stopped; and it takes the owner file for itself only when
+ * all was loaded.
  */
 #include <fcntl.h>
 #include <signal.h>

@@ -1,7 +1,9 @@
 /*
- * Dynamic memory whose guest says anything at any time: raw packets, and answers that are right but for some bytes. Channels open and close, there is
- * no room, the root has no memory, the target moves. No page is in the balloon twice; a block is taken once, and only when all of it is in the
- * balloon; none is taken of which the guest has been given a page. The channel, and what has threads otherwise, is this file.
+ * Dynamic memory whose guest says anything at any time: raw packets, and answers that are right but
+ * for some bytes. Channels open and close, there is no room, the root has no memory, the target
+ * moves. No page is in the balloon twice; a block is taken once, and only when all of it is in the
+ * balloon; none is taken of which the guest has been given a page. The channel, and what has
+ * threads otherwise, is this file.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -221,7 +223,8 @@ static void takes(const uint8_t *data, size_t size)
 	says(DM_MEM_HOT_ADD_RESPONSE, &answer, sizeof(answer), data + 2, size - 2);
 }
 
-/* Ranges that are not in the balloon, from a page of the input's on; what of them is taken is seen by what comes back. */
+/* Ranges that are not in the balloon, from a page of the input's on; what of them is taken is seen
+ * by what comes back. */
 static void answers(const uint8_t *data, size_t size)
 {
 	uint64_t message[2 + 16] = {0};
@@ -318,7 +321,8 @@ static void act(const uint8_t *data, size_t size)
 		break;
 	case 3:
 	case 4:
-		/* Bytes that were changed may name other pages: then what the guest has is not known. */
+		/* Bytes that were changed may name other pages: then what the guest has is not
+		 * known. */
 		answers(data + 1, size > 20 ? size - 1 : 3);
 		if (size > 20) {
 			work();

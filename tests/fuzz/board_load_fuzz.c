@@ -1,7 +1,7 @@
 /*
- * A hostile state of the board: a good one of a board with a random life, in which the input changes bytes, or bytes of the
- * input's alone. It is refused and nothing has changed, or it is loaded, and the board lives on with it and can be saved
- * and loaded again.
+ * A hostile state of the board: a good one of a board with a random life, in which the input
+ * changes bytes, or bytes of the input's alone. It is refused and nothing has changed, or it is
+ * loaded, and the board lives on with it and can be saved and loaded again.
  */
 #include "tests/fake/board_pair.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,4 +1,5 @@
-/* What a guest writes in its firmware's place: the line that the worker makes of it is a text, printable, and ends. */
+/* What a guest writes in its firmware's place: the line that the worker makes of it is a text,
+ * printable, and ends. */
 #include "tests/fuzz/fuzz.h"
 #include "worker/boot_watch.h"
 

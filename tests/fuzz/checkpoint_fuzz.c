@@ -1,6 +1,7 @@
 /*
- * Files of checkpoints, ID.json, that are any text: two in a machine's folder, whose document goes on from one of them. They are damaged, or they are listed and
- * shown whatever their members are; who uses which file is told of both; and what names its own parent is no endless tree.
+ * Files of checkpoints, ID.json, that are any text: two in a machine's folder, whose document goes
+ * on from one of them. They are damaged, or they are listed and shown whatever their members are;
+ * who uses which file is told of both; and what names its own parent is no endless tree.
  */
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /*
- * A machine's configuration that is any text: it is refused, with a key or a place, or becomes one whose numbers are in their ranges.
+ * A machine's configuration that is any text: it is refused, with a key or a place, or becomes one
+ * whose numbers are in their ranges.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,8 @@
 /*
- * A guest that changes its screen in any way, as a viewer is told of it: the worker hands over its registers and its memory as they are. Every
- * change that is told lies in the picture, what is outside of all of them has not changed, and what has been shown step by step is what
- * somebody who comes later is shown at once.
+ * A guest that changes its screen in any way, as a viewer is told of it: the worker hands over its
+ * registers and its memory as they are. Every change that is told lies in the picture, what is
+ * outside of all of them has not changed, and what has been shown step by step is what somebody who
+ * comes later is shown at once.
  */
 #include "console/frame.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,7 +1,8 @@
 /*
- * Requests on the control socket, one a line, from a client that may do everything or may only look, with some descriptors: each has an
- * answer of the right form, and no descriptor stays that no disk has. Bytes from 0x80 on are words that requests are made of, so that many
- * inputs get further than the parser.
+ * Requests on the control socket, one a line, from a client that may do everything or may only
+ * look, with some descriptors: each has an answer of the right form, and no descriptor stays that
+ * no disk has. Bytes from 0x80 on are words that requests are made of, so that many inputs get
+ * further than the parser.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -171,7 +172,8 @@ void machine_release(struct machine *m)
 	(void)m;
 }
 
-/* Threads of jobs run to their end at once: the same order each time, and no stack of a thread to be made. */
+/* Threads of jobs run to their end at once: the same order each time, and no stack of a thread to
+ * be made. */
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
 			  void *argument);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),

@@ -1,6 +1,7 @@
 /*
- * What a worker that runs is told of another configuration, by any two that pass for configurations and whatever the worker says of itself: each step
- * is words for vmctl, and what waits for the next start is told of members that are there.
+ * What a worker that runs is told of another configuration, by any two that pass for configurations
+ * and whatever the worker says of itself: each step is words for vmctl, and what waits for the next
+ * start is told of members that are there.
  */
 #include <string.h>
 
@@ -33,7 +34,8 @@ static json_t *pick_value(void)
 	}
 }
 
-/* One of a list, whose numbers are different ones: some of the members that these have, most of them of the right kind. */
+/* One of a list, whose numbers are different ones: some of the members that these have, most of
+ * them of the right kind. */
 static json_t *pick_item(const char *list, unsigned int number)
 {
 	static const char *const texts[] = {"file", "name",    "switch",  "port",

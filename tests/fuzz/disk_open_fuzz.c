@@ -1,7 +1,8 @@
 /*
- * Hostile files. The input says what to do to a good VHDX or VHD file (which bytes to change where, what to seal with a
- * right checksum afterwards); the result is opened and read, and then checked, written to, or repaired. The first byte
- * chooses the file; 0xff gives the input itself as the file.
+ * Hostile files. The input says what to do to a good VHDX or VHD file (which bytes to change where,
+ * what to seal with a right checksum afterwards); the result is opened and read, and then checked,
+ * written to, or repaired. The first byte chooses the file; 0xff gives the input itself as the
+ * file.
  */
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/disk_fake.h"

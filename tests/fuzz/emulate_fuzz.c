@@ -1,10 +1,11 @@
 /*
- * The instruction emulator beside the processor: an instruction of the table below, with prefixes, operands, registers, flags
- * and memory that the input chooses, is run by both. Registers, the flags that are defined, and memory must be the same.
+ * The instruction emulator beside the processor: an instruction of the table below, with prefixes,
+ * operands, registers, flags and memory that the input chooses, is run by both. Registers, the
+ * flags that are defined, and memory must be the same.
  *
- * The processor runs it in this process, so the table has what stays within its operands; where the emulator raises an
- * exception or knows no such instruction the processor is not asked. Everything else (modes, faults, devices, system
- * instructions) is exit_fuzz's.
+ * The processor runs it in this process, so the table has what stays within its operands; where the
+ * emulator raises an exception or knows no such instruction the processor is not asked. Everything
+ * else (modes, faults, devices, system instructions) is exit_fuzz's.
  */
 #include <string.h>
 

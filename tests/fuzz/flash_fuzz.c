@@ -1,4 +1,5 @@
-/* A hostile guest of the flash memory: what the home is told to keep lies in one block, and programming never sets a bit. */
+/* A hostile guest of the flash memory: what the home is told to keep lies in one block, and
+ * programming never sets a bit. */
 #include "tests/fake/board_pair.h"
 #include "tests/fuzz/fuzz.h"
 

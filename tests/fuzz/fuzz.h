@@ -57,7 +57,8 @@ static inline uint32_t fuzz_number(void)
 }
 
 /*
- * A text that the input stands for: bytes from 0x80 on are words of a list, so that many inputs get further than a parser. How long.
+ * A text that the input stands for: bytes from 0x80 on are words of a list, so that many inputs get
+ * further than a parser. How long.
  */
 static inline size_t fuzz_expand(const uint8_t *data, size_t size, const char *const *words,
 				 size_t word_count, char *text, size_t room)

@@ -1,6 +1,7 @@
 /*
- * A hostile driver of the High Definition Audio controller: lists and rings anywhere, registers, verbs, time, in any order. What is played is of a rate
- * that can be (the home's CHECK), memory is never left (ASan), and each turn ends.
+ * A hostile driver of the High Definition Audio controller: lists and rings anywhere, registers,
+ * verbs, time, in any order. What is played is of a rate that can be (the home's CHECK), memory is
+ * never left (ASan), and each turn ends.
  */
 #include "tests/fake/board_pair.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,6 +1,7 @@
 /*
- * A storage file of any bytes, and a packed block of any bytes. The first byte chooses: what it is laid into a valid file at, with the checksums
- * mended, so that what is behind them is reached; or that the rest is a block.
+ * A storage file of any bytes, and a packed block of any bytes. The first byte chooses: what it is
+ * laid into a valid file at, with the checksums mended, so that what is behind them is reached; or
+ * that the rest is a block.
  */
 #include "hvs/format.h"
 #include "hvs/hvs.h"

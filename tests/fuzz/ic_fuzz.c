@@ -1,8 +1,9 @@
 /*
- * Integration services whose guest sends anything at any time: raw packets, and answers to what it was asked that are right but for some
- * bytes. Channels open, close and are switched off meanwhile, clocks go on and stand, and there is no room. Every shutdown has one end,
- * no request is sent before the last one has ended, and a channel that is not open is not touched. Who may be frozen is asked to thaw. The
- * channel is this file.
+ * Integration services whose guest sends anything at any time: raw packets, and answers to what it
+ * was asked that are right but for some bytes. Channels open, close and are switched off meanwhile,
+ * clocks go on and stand, and there is no room. Every shutdown has one end, no request is sent
+ * before the last one has ended, and a channel that is not open is not touched. Who may be frozen
+ * is asked to thaw. The channel is this file.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -244,7 +245,8 @@ static void deliver(struct vmbus_channel *channel, const uint8_t *bytes, size_t 
 	forget_packet(channel);
 }
 
-/* A right answer to what was asked, but for the bytes that the input changes: pairs of a place and a value. */
+/* A right answer to what was asked, but for the bytes that the input changes: pairs of a place and
+ * a value. */
 static void reply(unsigned int service, struct vmbus_channel *channel, const uint8_t *data,
 		  size_t size)
 {

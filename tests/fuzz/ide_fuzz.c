@@ -1,7 +1,8 @@
 /*
- * A hostile guest of the IDE controller: accesses to its ports, commands and tables of regions, while the home is done with what it has to do
- * now and then, well or not. Nothing is read or written outside of the medium and of guest memory (ASan), and a reset
- * always brings the channel back.
+ * A hostile guest of the IDE controller: accesses to its ports, commands and tables of regions,
+ * while the home is done with what it has to do now and then, well or not. Nothing is read or
+ * written outside of the medium and of guest memory (ASan), and a reset always brings the channel
+ * back.
  */
 #include "tests/fake/board_pair.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,7 +1,8 @@
 /*
- * A keyboard and a mouse whose guest says anything at any time, while somebody types and points; there is no room, channels open and close, another
- * machine takes over. Messages are whole; a key that the guest knows to be held is released when nobody holds it. The channel, and what has threads
- * otherwise, is this file.
+ * A keyboard and a mouse whose guest says anything at any time, while somebody types and points;
+ * there is no room, channels open and close, another machine takes over. Messages are whole; a key
+ * that the guest knows to be held is released when nobody holds it. The channel, and what has
+ * threads otherwise, is this file.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -144,7 +145,8 @@ static int loads(const uint8_t *from, size_t size)
 	return ret;
 }
 
-/* Another machine takes over, after one that was given a state with other bytes. Then nobody holds anything. */
+/* Another machine takes over, after one that was given a state with other bytes. Then nobody holds
+ * anything. */
 static void moves(const uint8_t *data, size_t size)
 {
 	size_t bytes = saves(NULL, 0);

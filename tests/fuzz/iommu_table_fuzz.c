@@ -1,6 +1,6 @@
 /*
- * The reader of DMAR and IVRS on any bytes: the header is made right, so that inputs get to the list behind it. What it finds is what
- * iommu.c may rely on.
+ * The reader of DMAR and IVRS on any bytes: the header is made right, so that inputs get to the
+ * list behind it. What it finds is what iommu.c may rely on.
  */
 #include "hypervisor/iommu_table.h"
 #include "tests/fuzz/fuzz.h"

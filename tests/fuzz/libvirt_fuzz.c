@@ -1,4 +1,5 @@
-/* Calls of libvirt's clients that are any bytes: each is answered by a reply that can be read to its end, or by an error. */
+/* Calls of libvirt's clients that are any bytes: each is answered by a reply that can be read to
+ * its end, or by an error. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,7 @@
 /*
- * Domain XML of libvirt's clients: any bytes, or elements and attributes that the reader knows, in any order. What it takes is a document whose
- * XML, read again, is the same XML; and metadata are set and found again.
+ * Domain XML of libvirt's clients: any bytes, or elements and attributes that the reader knows, in
+ * any order. What it takes is a document whose XML, read again, is the same XML; and metadata are
+ * set and found again.
  */
 #include <stdlib.h>
 #include <string.h>

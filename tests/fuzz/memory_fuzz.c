@@ -1,7 +1,7 @@
 /*
  * Deposits, withdrawals, maps, overlays, accesses and faults in any order, of a root and two
- * children, and of devices that are in domains of their own. After each step the checker verifies the invariants of docs/design/memory.md, and a
- * model says what each partition must see.
+ * children, and of devices that are in domains of their own. After each step the checker verifies
+ * the invariants of docs/design/memory.md, and a model says what each partition must see.
  */
 #include <stdio.h>
 #include <string.h>
@@ -22,7 +22,8 @@
 #define NOTHING     0
 #define NO_ACCESS   1 /* entry of the model: this, or source << 16 | flags */
 
-/* A root with little memory of its own: its pool runs dry as the children's do. With an IOMMU, of either kind, or without. */
+/* A root with little memory of its own: its pool runs dry as the children's do. With an IOMMU, of
+ * either kind, or without. */
 static struct ram_machine machine = {
 	.ranges = {{.base = 0, .size = 6 * MIB, .type = 1},
 		   {.base = 4096 * MIB, .size = MIB, .type = 1}},
@@ -432,7 +433,8 @@ static void step_attach(void)
 	}
 }
 
-/* What a device raises by each number is what it was given under it. Of a table those are looked at that are used here. */
+/* What a device raises by each number is what it was given under it. Of a table those are looked at
+ * that are used here. */
 static void step_interrupt(void)
 {
 	unsigned int device = fuzz_byte() % RAM_DEVICES, choice = fuzz_byte();

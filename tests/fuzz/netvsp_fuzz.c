@@ -1,8 +1,8 @@
 /*
- * Hostile packets of the network protocol: NVSP of any type in any state, RNDIS messages with PPIs in sections and
- * in ranges, completions of whatever. Channels, their threads and the switch are this file. Every packet
- * that wants a completion must get one, once; every slot and every range must lie where it may; and when all is
- * closed nothing is held any more.
+ * Hostile packets of the network protocol: NVSP of any type in any state, RNDIS messages with PPIs
+ * in sections and in ranges, completions of whatever. Channels, their threads and the switch are
+ * this file. Every packet that wants a completion must get one, once; every slot and every range
+ * must lie where it may; and when all is closed nothing is held any more.
  */
 #include "tests/fuzz/fuzz.h"
 #include "vsp/network/netvsp.h"
@@ -671,8 +671,9 @@ static void set_down(void)
 }
 
 /*
- * Another machine takes over, by a state in which some bytes are others: it is refused, or the adapter goes on by it. Where a state says what
- * cannot be seen to be wrong, a guest's packets may be completed twice or never; so these are not counted any more.
+ * Another machine takes over, by a state in which some bytes are others: it is refused, or the
+ * adapter goes on by it. Where a state says what cannot be seen to be wrong, a guest's packets may
+ * be completed twice or never; so these are not counted any more.
  */
 static void be_reborn(const uint8_t *data, size_t size)
 {

@@ -1,4 +1,5 @@
-/* A hostile file of variables: a good one, in which the input changes bytes, or the input alone. Nothing outside of it is read (ASan). */
+/* A hostile file of variables: a good one, in which the input changes bytes, or the input alone.
+ * Nothing outside of it is read (ASan). */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /*
- * What another host offers is any text: it is refused, with a reason, or its owner file is one of ours by its path, and its document and configuration have nothing
- * that is for each service alone.
+ * What another host offers is any text: it is refused, with a reason, or its owner file is one of
+ * ours by its path, and its document and configuration have nothing that is for each service alone.
  */
 #include <string.h>
 

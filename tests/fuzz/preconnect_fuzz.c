@@ -1,4 +1,5 @@
-/* What a viewer of RDP says before TLS, as any bytes: of what is no PDU nothing is taken, and a name is a text with an end. */
+/* What a viewer of RDP says before TLS, as any bytes: of what is no PDU nothing is taken, and a
+ * name is a text with an end. */
 #include "tests/fuzz/fuzz.h"
 #include "web/preconnect.h"
 

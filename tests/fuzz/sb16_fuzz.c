@@ -1,6 +1,7 @@
 /*
- * A hostile driver of the sound card and the DMA controllers: streams of every kind from anywhere, registers, resets, time, in any order. What is
- * played is of a rate that can be (the home's CHECK), memory is never left (ASan), and each turn ends.
+ * A hostile driver of the sound card and the DMA controllers: streams of every kind from anywhere,
+ * registers, resets, time, in any order. What is played is of a rate that can be (the home's
+ * CHECK), memory is never left (ASan), and each turn ends.
  */
 #include "tests/fake/board_pair.h"
 #include "tests/fuzz/fuzz.h"

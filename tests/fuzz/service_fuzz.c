@@ -1,6 +1,6 @@
 /*
- * A machine's document that is any text: it is refused, with a reason, or what vmms reads of it is in its ranges, and the worker is told
- * nothing of what is for vmms alone.
+ * A machine's document that is any text: it is refused, with a reason, or what vmms reads of it is
+ * in its ranges, and the worker is told nothing of what is for vmms alone.
  */
 #include <stdlib.h>
 #include <string.h>

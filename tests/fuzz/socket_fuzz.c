@@ -1,7 +1,9 @@
 /*
- * Sockets whose guest, programs and connector say anything at any time. Channels are opened, closed, paused and released in every state,
- * there is no room, and programs hang up. A channel that is not open, or stands, is not touched; it is withdrawn once; what a program says
- * arrives in order and whole, or the connection has ended; in the end nothing is left. The channel is this file, and so is the thread.
+ * Sockets whose guest, programs and connector say anything at any time. Channels are opened,
+ * closed, paused and released in every state, there is no room, and programs hang up. A channel
+ * that is not open, or stands, is not touched; it is withdrawn once; what a program says arrives in
+ * order and whole, or the connection has ended; in the end nothing is left. The channel is this
+ * file, and so is the thread.
  */
 #include <errno.h>
 #include <fcntl.h>

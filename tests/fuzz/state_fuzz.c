@@ -1,6 +1,6 @@
 /*
- * A saved state of any bytes: the reader stays inside, its parts lie inside their list, and what it reads
- * without a fault is written back to the same bytes.
+ * A saved state of any bytes: the reader stays inside, its parts lie inside their list, and what it
+ * reads without a fault is written back to the same bytes.
  */
 #include "lib/state.h"
 #include "tests/fuzz/fuzz.h"

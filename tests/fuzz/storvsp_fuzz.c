@@ -4,8 +4,8 @@
  * file; the SCSI target and a simulated disk are behind it. Every packet must be answered once,
  * with its transaction and at its size, or break the channel.
  *
- * An input that begins with 0xff changes a saved state instead: it is refused, or loaded, and then every
- * request in it is answered once.
+ * An input that begins with 0xff changes a saved state instead: it is refused, or loaded, and then
+ * every request in it is answered once.
  */
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/disk_fake.h"

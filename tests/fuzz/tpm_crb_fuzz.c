@@ -1,4 +1,5 @@
-/* A hostile guest of the TPM's registers: one command is under way at a time, as long as a TPM takes, and what is not granted, ready and whole starts none. */
+/* A hostile guest of the TPM's registers: one command is under way at a time, as long as a TPM
+ * takes, and what is not granted, ready and whole starts none. */
 #include "tests/fake/board_pair.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,4 +1,5 @@
-/* What swtpm answers, if it is not swtpm any more: answers that are cut, or say another length than they have, or more than there may be. */
+/* What swtpm answers, if it is not swtpm any more: answers that are cut, or say another length than
+ * they have, or more than there may be. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

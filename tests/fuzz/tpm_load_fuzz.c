@@ -1,6 +1,7 @@
 /*
- * A hostile state of a TPM: a good one in which the input changes bytes or the end, or the input's bytes alone. It is refused by name, and swtpm has been told nothing;
- * or swtpm is told no more than what is in it, and its answer decides.
+ * A hostile state of a TPM: a good one in which the input changes bytes or the end, or the input's
+ * bytes alone. It is refused by name, and swtpm has been told nothing; or swtpm is told no more
+ * than what is in it, and its answer decides.
  */
 #include <errno.h>
 #include <sys/socket.h>

@@ -1,6 +1,8 @@
 /*
- * A hostile driver of the network adapter: lists of descriptors anywhere in the guest's memory, endless ones among them, registers, wires, resets, frames
- * that come, in any order. What is sent has a length that frames have (the home's CHECK), memory is never left (ASan), and each turn ends.
+ * A hostile driver of the network adapter: lists of descriptors anywhere in the guest's memory,
+ * endless ones among them, registers, wires, resets, frames that come, in any order. What is sent
+ * has a length that frames have (the home's CHECK), memory is never left (ASan), and each turn
+ * ends.
  */
 #include "tests/fake/board_pair.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,6 +1,6 @@
 /*
- * A hostile guest of the VGA: accesses to its ports and its window. Nothing outside of its memory is touched (ASan), and whatever its
- * registers then say can be drawn, or is refused.
+ * A hostile guest of the VGA: accesses to its ports and its window. Nothing outside of its memory
+ * is touched (ASan), and whatever its registers then say can be drawn, or is refused.
  */
 #include "console/screen.h"
 #include "include/mgmt/screen.h"

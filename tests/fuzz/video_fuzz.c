@@ -1,7 +1,9 @@
 /*
- * Synthetic video whose guest says anything at any time: raw packets, and messages that are right but for some bytes. Channels open and close, there is
- * no room, somebody looks, or nobody, the machine moves. The frame memory is in one place at most; a picture that is seen lies in it, as do all changes
- * that are told; nothing is fetched but RAM. The channel, and what has threads otherwise, is this file.
+ * Synthetic video whose guest says anything at any time: raw packets, and messages that are right
+ * but for some bytes. Channels open and close, there is no room, somebody looks, or nobody, the
+ * machine moves. The frame memory is in one place at most; a picture that is seen lies in it, as do
+ * all changes that are told; nothing is fetched but RAM. The channel, and what has threads
+ * otherwise, is this file.
  */
 #include <errno.h>
 #include <stdlib.h>

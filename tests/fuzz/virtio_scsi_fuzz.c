@@ -1,6 +1,7 @@
 /*
- * A hostile driver of the firmware's controller: rings and requests in the guest's memory, registers, resets, and the guest that comes to VMBus, in any
- * order. The home has one command at a time (its CHECK), of units that are there, and memory is never left (ASan).
+ * A hostile driver of the firmware's controller: rings and requests in the guest's memory,
+ * registers, resets, and the guest that comes to VMBus, in any order. The home has one command at a
+ * time (its CHECK), of units that are there, and memory is never left (ASan).
  */
 #include "tests/fake/board_pair.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,7 +1,7 @@
 /*
- * A saved state of VMBus that somebody has worked on: a good one with the input's changes, cut where it says. It is refused
- * with nothing changed, or loaded; then it is saved again, the guest goes on and the server ends, and nothing is left
- * acquired.
+ * A saved state of VMBus that somebody has worked on: a good one with the input's changes, cut
+ * where it says. It is refused with nothing changed, or loaded; then it is saved again, the guest
+ * goes on and the server ends, and nothing is left acquired.
  */
 #include "tests/fake/vmbus_device.h"
 #include "tests/fake/vmbus_guest.h"
@@ -39,7 +39,8 @@ static size_t save(uint8_t *to)
 	return writer.used;
 }
 
-/* One channel open, one revoked, a sub-channel; GPADLs that are there, half there and wanted back; messages both ways. */
+/* One channel open, one revoked, a sub-channel; GPADLs that are there, half there and wanted back;
+ * messages both ways. */
 static void make_good_state(void)
 {
 	uint32_t relids[DEVICES + 1] = {0}, pages[] = {400, 410, 420};

@@ -1,6 +1,8 @@
 /*
- * Virtual PCI whose guest says anything at any time: raw packets, messages that are right but for some bytes, and accesses of VPs to window and BARs. The
- * hardware (tests/fake/vpci_function.c) fails where it is told what cannot be, or what the guest must not tell it. The channel is this file.
+ * Virtual PCI whose guest says anything at any time: raw packets, messages that are right but for
+ * some bytes, and accesses of VPs to window and BARs. The hardware (tests/fake/vpci_function.c)
+ * fails where it is told what cannot be, or what the guest must not tell it. The channel is this
+ * file.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 /*
- * What the root sees of a VT-d unit, by any accesses to its registers, with anything in the root's table and queue: the unit's table has
- * fixed interrupts of one device or some buses at processors that are there, and nothing else; what the unit remembers of it is what is in
- * it when the root's access is done.
+ * What the root sees of a VT-d unit, by any accesses to its registers, with anything in the root's
+ * table and queue: the unit's table has fixed interrupts of one device or some buses at processors
+ * that are there, and nothing else; what the unit remembers of it is what is in it when the root's
+ * access is done.
  */
 #include "hypervisor/lp.h"
 #include "hypervisor/memory.h"

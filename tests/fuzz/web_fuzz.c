@@ -1,4 +1,5 @@
-/* WebSocket frames, headers, answers and names that are any bytes: what is found lies in what was given, and nothing is taken twice. */
+/* WebSocket frames, headers, answers and names that are any bytes: what is found lies in what was
+ * given, and nothing is taken twice. */
 #include "tests/fuzz/fuzz.h"
 #include "web/web.h"
 #include "web/websocket.h"

@@ -1,8 +1,9 @@
 /*
- * What a guest's exits cost, by the TSC: under --icount its ticks are instructions, all of them, the hypervisor's too. The same
- * program runs on our hypervisor (vmwp) and on KVM (tests/bench/kvmrun), there with and without Hyper-V's interface. Each line: a
- * name, ticks for one round, rounded down. What the machine does not have is left out. SIGNALS_WORD chooses another part,
- * RUNNING_WORD that of two VPs which run all the time, each on an LP.
+ * What a guest's exits cost, by the TSC: under --icount its ticks are instructions, all of them,
+ * the hypervisor's too. The same program runs on our hypervisor (vmwp) and on KVM
+ * (tests/bench/kvmrun), there with and without Hyper-V's interface. Each line: a name, ticks for
+ * one round, rounded down. What the machine does not have is left out. SIGNALS_WORD chooses another
+ * part, RUNNING_WORD that of two VPs which run all the time, each on an LP.
  */
 #include "tests/bench/signals.h"
 #include "tests/guest/guest.h"
@@ -13,7 +14,8 @@
 #define TOUCH_PAGES 1000
 #define MMIO        0xd0000000ull
 #define DEBUG_PORT  0x80
-/* Ticks from arming a timer to its deadline: more than arming costs, and less than the root's kernel has between two of its own. */
+/* Ticks from arming a timer to its deadline: more than arming costs, and less than the root's
+ * kernel has between two of its own. */
 #define AHEAD             30000
 #define AHEAD_LONG        3000000 /* the same for a VP that halts: longer than KVM polls for it */
 #define EVENT_TRIES       100
@@ -99,7 +101,8 @@ static void touch(uint64_t i)
 	*(volatile uint64_t *)(TOUCH_FROM + i * 4096) = i;
 }
 
-/* What needs no exit where the processor translates twice: a switch of address spaces, a fault that the guest sees to. */
+/* What needs no exit where the processor translates twice: a switch of address spaces, a fault that
+ * the guest sees to. */
 static void switch_space(uint64_t i)
 {
 	uint64_t cr3;
@@ -156,7 +159,8 @@ static void print_row(const char *name, uint64_t value)
 	print("\n");
 }
 
-/* The least of several batches: one without an interrupt of the machine's, which would be an exit of another kind. */
+/* The least of several batches: one without an interrupt of the machine's, which would be an exit
+ * of another kind. */
 static uint64_t least_of_batches(void (*round)(uint64_t), uint64_t rounds)
 {
 	uint64_t begin, ticks, least = UINT64_MAX, batch = rounds / BATCHES;
@@ -177,7 +181,8 @@ static void measure(const char *name, void (*round)(uint64_t), uint64_t rounds)
 	print_row(name, least_of_batches(round, rounds) - loop_ticks);
 }
 
-/* Once through, so that what is set up on first use is not in the figure; a page's first touch has no second. */
+/* Once through, so that what is set up on first use is not in the figure; a page's first touch has
+ * no second. */
 static void measure_warm(const char *name, void (*round)(uint64_t))
 {
 	for (uint64_t i = 0; i < 10; i++) {
@@ -239,8 +244,8 @@ static uint64_t spin(uint32_t before)
 }
 
 /*
- * What a timer takes from a VP that works: all that passes from before it is armed until its interrupt is handled and ended, less
- * the work, which goes on meanwhile.
+ * What a timer takes from a VP that works: all that passes from before it is armed until its
+ * interrupt is handled and ended, less the work, which goes on meanwhile.
  */
 static uint64_t taken_by(void (*arm)(void))
 {
@@ -324,7 +329,8 @@ static void interrupts(void)
 	deadlines();
 }
 
-/* ---- two VPs, each halted until the other wakes it, or, where each has an LP, running all the time ---- */
+/* ---- two VPs, each halted until the other wakes it, or, where each has an LP, running all the
+ * time ---- */
 
 static volatile bool running;
 

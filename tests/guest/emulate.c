@@ -1,7 +1,8 @@
 /*
- * Each instruction twice: on RAM that is all ones, and where there is no RAM, which reads as all ones. Its registers, its flags,
- * what it stored elsewhere and the exception that it ended by are to be the same. Then again on an operand that begins in
- * RAM and ends behind it, and by the stack and the code pointers of a device that keeps what is written.
+ * Each instruction twice: on RAM that is all ones, and where there is no RAM, which reads as all
+ * ones. Its registers, its flags, what it stored elsewhere and the exception that it ended by are
+ * to be the same. Then again on an operand that begins in RAM and ends behind it, and by the stack
+ * and the code pointers of a device that keeps what is written.
  */
 #include "tests/guest/guest.h"
 

@@ -1,7 +1,8 @@
 /*
- * Events as a processor delivers them, where a hypervisor stands between: NMIs and the IRET behind which the next one comes, the
- * flags and debug registers of exceptions that are injected, instructions that have no effect for a guest. Each line says what
- * was seen; the manuals say what is right (Intel SDM vol. 3, 6.7.1, 17.2 and 17.3; APM vol. 2, 8.2 and 13.1).
+ * Events as a processor delivers them, where a hypervisor stands between: NMIs and the IRET behind
+ * which the next one comes, the flags and debug registers of exceptions that are injected,
+ * instructions that have no effect for a guest. Each line says what was seen; the manuals say what
+ * is right (Intel SDM vol. 3, 6.7.1, 17.2 and 17.3; APM vol. 2, 8.2 and 13.1).
  */
 #include "tests/guest/guest.h"
 
@@ -156,7 +157,8 @@ static void set_cr8(uint64_t class)
 	asm volatile("mov %0, %%cr8" ::"r"(class) : "memory");
 }
 
-/* An interrupt whose class is the TPR's waits, and the guest goes on (SDM vol. 3, 11.8.3.1; APM vol. 2, 15.21.4). */
+/* An interrupt whose class is the TPR's waits, and the guest goes on (SDM vol. 3, 11.8.3.1; APM
+ * vol. 2, 15.21.4). */
 static void beside_the_tpr(void)
 {
 	set_cr8(VECTOR >> 4);
@@ -186,7 +188,8 @@ static void general_detect(void)
 	say("DR0", value);
 }
 
-/* Each line that is printed is a way to the parent and back, through VPs that have debug registers of their own. */
+/* Each line that is printed is a way to the parent and back, through VPs that have debug registers
+ * of their own. */
 static void debug_registers(void)
 {
 	static volatile uint32_t watched;
@@ -228,7 +231,8 @@ static bool write_faults(uint32_t msr)
 	return faults != before;
 }
 
-/* Of faults that the hypervisor injects; behind them, a trap that it injects: the step over an instruction that it has done. */
+/* Of faults that the hypervisor injects; behind them, a trap that it injects: the step over an
+ * instruction that it has done. */
 static void flags_of_exceptions(void)
 {
 	uint64_t behind, before;

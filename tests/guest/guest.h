@@ -1,6 +1,6 @@
 /*
- * What the tiny guests share: port and MSR access, print on COM1, exceptions as values, interrupts, further VPs. Everything is
- * identity-mapped; interrupts are off until a guest turns them on.
+ * What the tiny guests share: port and MSR access, print on COM1, exceptions as values, interrupts,
+ * further VPs. Everything is identity-mapped; interrupts are off until a guest turns them on.
  */
 #ifndef GUEST_H
 #define GUEST_H
@@ -19,7 +19,8 @@ extern uint8_t no_idt[];
 /* Each guest's own. info is multiboot's information block. */
 void guest_main(uint32_t magic, const uint32_t *info);
 
-/* What vectors of 32 and above call, with interrupts off; the handler ends the interrupt (EOI). NULL: it is a fault. */
+/* What vectors of 32 and above call, with interrupts off; the handler ends the interrupt (EOI).
+ * NULL: it is a fault. */
 extern void (*guest_on_interrupt)(uint32_t vector);
 void guest_interrupt(uint32_t vector);
 
@@ -29,8 +30,8 @@ void guest_apic(void);
 #define APIC_ICR 0x830
 
 /*
- * Start the VP of that APIC id at entry, on a stack that ends at stack; returns when it runs. By INIT and SIPI, so the caller has
- * its APIC on. Returning from entry halts it. Page 8 is written.
+ * Start the VP of that APIC id at entry, on a stack that ends at stack; returns when it runs. By
+ * INIT and SIPI, so the caller has its APIC on. Returning from entry halts it. Page 8 is written.
  */
 void guest_start_vp(uint32_t apic_id, void (*entry)(void), void *stack);
 extern uint64_t started_stack, started_entry;
@@ -47,7 +48,8 @@ bool guest_has_word(const uint32_t *info, const char *word);
 
 /* Turn on the hypercall page if this is a Hyper-V interface; the page, or NULL. */
 void *guest_hypercall_page(void);
-/* A hypercall with everything in registers: by the page, or by a bare VMMCALL where page is NULL. */
+/* A hypercall with everything in registers: by the page, or by a bare VMMCALL where page is
+ * NULL. */
 uint64_t guest_hypercall(const void *page, uint64_t control, uint64_t input, uint64_t output);
 
 /* The end: a triple fault, which every machine monitor tells apart. */

@@ -1,6 +1,7 @@
 /*
- * A guest that means harm, in the way that its command line names. It says "hostile: alive" when it has got through, which is
- * to be; the hypervisor, the root and the worker must be there afterwards as well.
+ * A guest that means harm, in the way that its command line names. It says "hostile: alive" when it
+ * has got through, which is to be; the hypervisor, the root and the worker must be there afterwards
+ * as well.
  */
 #include "tests/guest/guest.h"
 
@@ -63,7 +64,8 @@ static void read_msr(void *argument)
 	rdmsr(w->msr);
 }
 
-/* MSRs that end or stop the guest as they should: reset, idle, crash, and the APIC's commands, by which it sends itself INIT or NMI. */
+/* MSRs that end or stop the guest as they should: reset, idle, crash, and the APIC's commands, by
+ * which it sends itself INIT or NMI. */
 static bool msr_is_final(uint32_t msr)
 {
 	return msr == 0x40000003 || msr == 0x400000f0 || msr == 0x40000105 || msr == 0x40000071 ||
@@ -126,7 +128,8 @@ static void touch_byte(void *argument)
 	*at = *at;
 }
 
-/* All the address space above its memory and below 4 GiB: densely at first, then with larger steps. */
+/* All the address space above its memory and below 4 GiB: densely at first, then with larger
+ * steps. */
 static void touch(void)
 {
 	uint64_t touched = 0;

@@ -1,6 +1,7 @@
 /*
- * Level-triggered lines of the IO-APIC, as every PCI device's are: each of many interrupts has to end before the next comes, a
- * line that is still up at the end is sent again, and lines may share a vector. Each line says what was seen.
+ * Level-triggered lines of the IO-APIC, as every PCI device's are: each of many interrupts has to
+ * end before the next comes, a line that is still up at the end is sent again, and lines may share
+ * a vector. Each line says what was seen.
  */
 #include "tests/guest/guest.h"
 
@@ -16,7 +17,8 @@
 #define LEVEL      (1u << 15)
 #define REMOTE_IRR (1u << 14)
 
-/* The serial line's interrupt stands while the transmitter is empty and nobody has looked why it came. */
+/* The serial line's interrupt stands while the transmitter is empty and nobody has looked why it
+ * came. */
 #define UART_LINE    4
 #define UART_ENABLE  0x3f9
 #define UART_CAUSE   0x3fa
@@ -145,7 +147,8 @@ static bool again(void)
 	return ends(UART_LINE);
 }
 
-/* Both lines by one vector: who it was is asked of both devices. Counts until each was often enough. */
+/* Both lines by one vector: who it was is asked of both devices. Counts until each was often
+ * enough. */
 static void share(uint32_t *uart, uint32_t *rtc)
 {
 	rtc_write(RTC_B, B_24_HOURS | B_PERIODIC);

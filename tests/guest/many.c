@@ -1,6 +1,7 @@
 /*
- * A guest of as many VPs as its command line says ("vps=N"). Each that is started counts itself; then all others are interrupted at
- * once, and count that. With the word "stay" it halts at the end, and is a guest that is there and does nothing.
+ * A guest of as many VPs as its command line says ("vps=N"). Each that is started counts itself;
+ * then all others are interrupted at once, and count that. With the word "stay" it halts at the
+ * end, and is a guest that is there and does nothing.
  */
 #include "tests/guest/guest.h"
 

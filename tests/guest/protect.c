@@ -1,6 +1,7 @@
 /*
- * What a child must not be able to do, tried: each line names a thing and says how it ended. Nothing here may succeed; the
- * system test compares the lines with those of a processor that has neither SVM nor VMX.
+ * What a child must not be able to do, tried: each line names a thing and says how it ended.
+ * Nothing here may succeed; the system test compares the lines with those of a processor that has
+ * neither SVM nor VMX.
  */
 #include "tests/guest/guest.h"
 
@@ -188,7 +189,8 @@ static const struct step steps[] = {
 	{"write VM_CR", write_vm_cr},
 };
 
-/* On Intel's processors alone: elsewhere it is the processor that refuses, and not every emulated one does. */
+/* On Intel's processors alone: elsewhere it is the processor that refuses, and not every emulated
+ * one does. */
 static const struct step intel_steps[] = {
 	{"vmxon", vmxon},
 	{"vmclear", vmclear},
@@ -208,8 +210,8 @@ static const struct step intel_steps[] = {
 };
 
 /*
- * Interrupts of every kind to processors that this partition has not: LP 1 by its ID, and all but this one. The root, on the
- * LPs of those numbers, is not to notice.
+ * Interrupts of every kind to processors that this partition has not: LP 1 by its ID, and all but
+ * this one. The root, on the LPs of those numbers, is not to notice.
  */
 static void send_interrupts(void)
 {

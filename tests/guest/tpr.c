@@ -1,7 +1,7 @@
 /*
- * The task priority, which a processor may keep from the hypervisor: written by CR8 and by the x2APIC's MSR, it holds an interrupt
- * back until it falls below the interrupt's class, and no longer. Guest idle ends by one that is held back all the same. Each line says
- * what was seen.
+ * The task priority, which a processor may keep from the hypervisor: written by CR8 and by the
+ * x2APIC's MSR, it holds an interrupt back until it falls below the interrupt's class, and no
+ * longer. Guest idle ends by one that is held back all the same. Each line says what was seen.
  */
 #include "tests/guest/guest.h"
 
@@ -62,7 +62,8 @@ static void say(const char *what, uint64_t value)
 	print("\n");
 }
 
-/* The interrupt waits above the TPR, beside it, and comes when the TPR falls below it: by each way of writing the TPR. */
+/* The interrupt waits above the TPR, beside it, and comes when the TPR falls below it: by each way
+ * of writing the TPR. */
 static void hold_back(const char *name, void (*lower)(void *), uint64_t above, uint64_t beside,
 		      uint64_t below)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * QEMU's edu device copies between memory and a buffer of its own by DMA, at any address that it is told. Each copy takes it a tenth of
- * a second. Here it is told to read and write what the root does not have.
+ * QEMU's edu device copies between memory and a buffer of its own by DMA, at any address that it is
+ * told. Each copy takes it a tenth of a second. Here it is told to read and write what the root
+ * does not have.
  */
 #include "protect.h"
 
@@ -23,7 +24,8 @@
 #define START       1u
 #define TO_MEMORY   2u
 #define TRIES       100
-/* Messages (MSI): where they are written, at which processor (0); an edge of a vector, another kind of interrupt */
+/* Messages (MSI): where they are written, at which processor (0); an edge of a vector, another kind
+ * of interrupt */
 #define INTERRUPTS    0xfee00000ull
 #define UNUSED_VECTOR 0xd7
 #define NMI           0x400

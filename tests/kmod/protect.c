@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the root must not be able to do, tried from its kernel: SVM's and VMX's instructions and MSRs, every page of a range of
- * physical memory (base=, size=) that is the hypervisor's, and pages of the root's own before and after it has deposited them; and
- * with a device's DMA, if the machine has the device, the ends of a range (dma=, dma_size=).
- * Each line of the log names a thing and says how it ended.
+ * What the root must not be able to do, tried from its kernel: SVM's and VMX's instructions and
+ * MSRs, every page of a range of physical memory (base=, size=) that is the hypervisor's, and pages
+ * of the root's own before and after it has deposited them; and with a device's DMA, if the machine
+ * has the device, the ends of a range (dma=, dma_size=). Each line of the log names a thing and
+ * says how it ended.
  */
 #include "protect.h"
 
@@ -32,8 +33,8 @@ MODULE_LICENSE("GPL");
 MODULE_DESCRIPTION("tries what a root partition must not be able to do");
 
 /*
- * True if the instruction ended without an exception. RAX, RCX and RDX are its operands, RAX and RDX its results; the kernel's
- * own helpers change their names from version to version.
+ * True if the instruction ended without an exception. RAX, RCX and RDX are its operands, RAX and
+ * RDX its results; the kernel's own helpers change their names from version to version.
  */
 #define RUNS(instruction, rax, rcx, rdx)                                                           \
 	({                                                                                         \
@@ -80,8 +81,9 @@ static uint64_t cr4(void)
 }
 
 /*
- * CR4.VMXE comes first: where it can be set, the instructions after it are those of a processor with VMX. For Intel's processors
- * alone: elsewhere it is the processor that refuses, and not every emulated one does.
+ * CR4.VMXE comes first: where it can be set, the instructions after it are those of a processor
+ * with VMX. For Intel's processors alone: elsewhere it is the processor that refuses, and not every
+ * emulated one does.
  */
 static void try_vmx(void)
 {
@@ -118,7 +120,8 @@ static void try_msrs(void)
 	report("EFER.SVME", RUNS("wrmsr", result | SVME, MSR_EFER, result >> 32));
 }
 
-/* A word of the range: true if it could be read, and was not the all ones of an address at which nothing is. */
+/* A word of the range: true if it could be read, and was not the all ones of an address at which
+ * nothing is. */
 static bool sees(uint64_t *word)
 {
 	bool done = RUNS("movq (%%rcx), %%rax\n\tmovq %%rax, %%rdx\n\tshrq $32, %%rdx", 0, word, 0);
@@ -178,7 +181,8 @@ int protect_deposit(const void *page)
 	return ret;
 }
 
-/* What is given to the hypervisor for the root's own use is not withdrawn: the pages stay there until the machine ends. */
+/* What is given to the hypervisor for the root's own use is not withdrawn: the pages stay there
+ * until the machine ends. */
 static void try_deposits(void)
 {
 	struct attempt before = {}, after = {};

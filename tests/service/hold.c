@@ -1,6 +1,7 @@
 /*
- * A disk that does not answer, or a directory: loaded into vmms before the C library, it has fsync() and getpwuid_r() wait as long as there is a file of that name
- * in the folder HOLD, and says that they do by another (NAME.waits).
+ * A disk that does not answer, or a directory: loaded into vmms before the C library, it has
+ * fsync() and getpwuid_r() wait as long as there is a file of that name in the folder HOLD, and
+ * says that they do by another (NAME.waits).
  */
 #include <dlfcn.h>
 #include <fcntl.h>

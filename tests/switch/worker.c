@@ -124,7 +124,8 @@ static void attach(const char *path, const char *network, const char *port)
 					     .bytes = BUFFER_BYTES},
 			 1);
 	}
-	/* In this order: the buffers of a port that does not hear come back. If the switch has just looked, some still do. */
+	/* In this order: the buffers of a port that does not hear come back. If the switch has just
+	 * looked, some still do. */
 	state->max_bytes = 1514;
 	__atomic_store_n(&state->takes, PORT_HEARS, __ATOMIC_RELEASE);
 	(void)!ring_publish(&in);

@@ -1,6 +1,6 @@
 /*
- * backend_functions: what backend/backend.h promises of guest memory and of saved states, with guests of a few instructions on the
- * hypervisor. Run in the root; exit status 0 when all holds.
+ * backend_functions: what backend/backend.h promises of guest memory and of saved states, with
+ * guests of a few instructions on the hypervisor. Run in the root; exit status 0 when all holds.
  */
 #include "backend/backend.h"
 
@@ -229,7 +229,8 @@ static volatile const uint8_t *word_of(const struct machine *machine, uint64_t p
 #define FIRST 0x400u /* where the guest below writes */
 #define LAST  0x800u
 
-/* What a migration does: pages are copied while the guest writes, and in the end the copy is the memory. */
+/* What a migration does: pages are copied while the guest writes, and in the end the copy is the
+ * memory. */
 static void test_pages_written_meanwhile(void)
 {
 	static const uint8_t code[] = {
@@ -312,7 +313,8 @@ static void test_read_only(void)
 	munmap(rom, PAGE);
 }
 
-/* Memory that is taken away while the VP reads it: it stops there, nobody can say when, and goes on when there is memory again. */
+/* Memory that is taken away while the VP reads it: it stops there, nobody can say when, and goes on
+ * when there is memory again. */
 static void test_unmap_while_running(void)
 {
 	static const uint8_t code[] = {
@@ -393,7 +395,8 @@ static void restore(struct machine *machine, const uint8_t *from, size_t size)
 	EXPECT(!backend_partition_freeze_time(machine->partition, false));
 }
 
-/* Saved, gone, and restored in another partition it comes to its right end; and so does the one that was saved, if it goes on. */
+/* Saved, gone, and restored in another partition it comes to its right end; and so does the one
+ * that was saved, if it goes on. */
 static void save_and_restore(uint32_t delay_100ns)
 {
 	static uint8_t saved[64 << 10];

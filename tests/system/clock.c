@@ -1,6 +1,7 @@
 /*
- * clock: how far the guest's clock is from the host's. The board's clock (CMOS) is the host's date, and its seconds are seen to change through two ports:
- * then the guest's own clock is to be at the beginning of that second. The closest look of several counts; the line is
+ * clock: how far the guest's clock is from the host's. The board's clock (CMOS) is the host's date,
+ * and its seconds are seen to change through two ports: then the guest's own clock is to be at the
+ * beginning of that second. The closest look of several counts; the line is
  *
  *   clock: S seconds and N ns ahead, seen within W ns
  *

@@ -9,7 +9,8 @@
  *   pipe ADDRESS              standard input there, and what comes back to standard output, until both have ended; not patient (see below)
  *   flood ADDRESS             bytes to an echo without end; says when the other end is gone
  *
- * ADDRESS: vsock:PORT (of the host, or to listen at), unix:PATH, or unix:PATH:PORT, a port of the guest behind a worker's --vsock.
+ * ADDRESS: vsock:PORT (of the host, or to listen at), unix:PATH, or unix:PATH:PORT, a port of the
+ * guest behind a worker's --vsock.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /*
- * kexec load|panic KERNEL INITRD COMMAND-LINE: hand the kernel of the next boot, or of a crash, to the kernel that runs.
- * kexec go: leave for it.
+ * kexec load|panic KERNEL INITRD COMMAND-LINE: hand the kernel of the next boot, or of a crash, to
+ * the kernel that runs. kexec go: leave for it.
  */
 #include <fcntl.h>
 #include <linux/kexec.h>

@@ -92,7 +92,8 @@ static void expect_interrupt(const struct cpu *cpu)
 }
 
 /*
- * The end of a level-triggered interrupt is a message, beside whatever the guest does next: it need not be the first to come.
+ * The end of a level-triggered interrupt is a message, beside whatever the guest does next: it need
+ * not be the first to come.
  */
 static void expect_end(const struct cpu *cpu, uint8_t vector)
 {
@@ -235,7 +236,8 @@ void test_ioeventfd(void)
 	close(event);
 }
 
-/* Doorbells of the sizes that are not a register's of this mode; the guest stops at none of them. */
+/* Doorbells of the sizes that are not a register's of this mode; the guest stops at none of
+ * them. */
 void test_ioeventfd_sizes(void)
 {
 	static const uint8_t code[] = {
@@ -277,7 +279,8 @@ void test_ioeventfd_sizes(void)
 	}
 }
 
-/* Binds connections from `first` on; how many it were until there was no event flag for the next. */
+/* Binds connections from `first` on; how many it were until there was no event flag for the
+ * next. */
 static unsigned int bind_signals(const struct machine *machine, int event, unsigned int first)
 {
 	struct mshv_vd_signal_eventfd binding = {.fd = event};

@@ -119,7 +119,8 @@ static void put_tables(const struct machine *machine, const struct cpu *cpu)
 	cpu_set(cpu, 0, HV_X64_REGISTER_RSP, (union hv_register_value){.reg64 = STACK + PAGE});
 }
 
-/* The delivery of an event is cut short, since its stack is not there; and done when it is. The handler says where it returns to. */
+/* The delivery of an event is cut short, since its stack is not there; and done when it is. The
+ * handler says where it returns to. */
 static void expect_cut_delivery(const struct machine *machine, const struct cpu *cpu, void *stack,
 				uint32_t returns_to)
 {
@@ -135,8 +136,8 @@ static void expect_cut_delivery(const struct machine *machine, const struct cpu 
 }
 
 /*
- * Events that are instructions return behind them, also when an exit came in the midst of their delivery: INT3, INT n, and an INT3 in
- * whose place the parent injects #BP.
+ * Events that are instructions return behind them, also when an exit came in the midst of their
+ * delivery: INT3, INT n, and an INT3 in whose place the parent injects #BP.
  */
 static void test_software_events(void)
 {
@@ -213,8 +214,8 @@ static void run_to_signal(const struct cpu *cpu)
 }
 
 /*
- * A signal that comes while its thread handles an intercept is over when the VP is run again. That call ends all the same, if the
- * VP then spins, halts, or has one intercept after the other.
+ * A signal that comes while its thread handles an intercept is over when the VP is run again. That
+ * call ends all the same, if the VP then spins, halts, or has one intercept after the other.
  */
 static void test_signals_between(void)
 {
@@ -250,7 +251,8 @@ static void offer_extensions(const char *yes_or_no)
 	EXPECT(fd >= 0 && write(fd, yes_or_no, 1) == 1 && !close(fd));
 }
 
-/* A VP runs by fdatasync() too: its message is in its page, the answer goes by the other one, and a signal ends it. */
+/* A VP runs by fdatasync() too: its message is in its page, the answer goes by the other one, and a
+ * signal ends it. */
 static void test_fdatasync(void)
 {
 	static const uint8_t code[] = {
@@ -298,7 +300,8 @@ static void test_fdatasync(void)
 	machine_destroy(&machine);
 }
 
-/* What the guest may only read and nobody has written yet is the process' page, not the kernel's page of zeros. */
+/* What the guest may only read and nobody has written yet is the process' page, not the kernel's
+ * page of zeros. */
 static void test_read_only_memory(void)
 {
 	static const uint8_t code[] = {
@@ -406,8 +409,8 @@ static void test_locked_memory(void)
 #define CHARGED_VPS 48 /* for whom more is deposited than the count below is wrong by */
 
 /*
- * As a member of a memory cgroup. What is charged to it is counted in batches of 64 pages for each of
- * at most 2 processors.
+ * As a member of a memory cgroup. What is charged to it is counted in batches of 64 pages for each
+ * of at most 2 processors.
  */
 static void charge(struct machine *machine)
 {

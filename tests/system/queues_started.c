@@ -1,6 +1,7 @@
 /*
- * Loaded before Debian 12's testpmd. That does not forward from queues which their driver does not call started, and its driver of netvsc has no
- * word for that (the one of DPDK 24.03 has). Told that nobody knows, testpmd does what it did in all versions before.
+ * Loaded before Debian 12's testpmd. That does not forward from queues which their driver does not
+ * call started, and its driver of netvsc has no word for that (the one of DPDK 24.03 has). Told
+ * that nobody knows, testpmd does what it did in all versions before.
  */
 #include <errno.h>
 #include <stdint.h>

@@ -5,7 +5,8 @@
  *   vfio DEVICE interrupts [MESSAGE]...   edu interrupts as this program has arranged it, then writes other messages: the kernel tells what arrives. #N: entry N of VT-d's table
  *   vfio DEVICE nvme               an NVMe disk identifies itself into this program's memory until the program is killed
  *
- * DEVICE is its address on the bus (0000:00:03.0), and vfio-pci its driver. Each ADDRESS is tried as one that was not mapped.
+ * DEVICE is its address on the bus (0000:00:03.0), and vfio-pci its driver. Each ADDRESS is tried
+ * as one that was not mapped.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -255,8 +256,9 @@ static void interrupt(int event)
 }
 
 /*
- * The device writes another message, as one that is hostile might: VFIO does not let its user change that, so the message is changed behind
- * VFIO, in the configuration space. (A write to the same address by DMA is the IO-APIC's to QEMU's units.)
+ * The device writes another message, as one that is hostile might: VFIO does not let its user
+ * change that, so the message is changed behind VFIO, in the configuration space. (A write to the
+ * same address by DMA is the IO-APIC's to QEMU's units.)
  */
 static void forge(int file, int event, uint32_t processor, const char *text)
 {

@@ -1,6 +1,6 @@
 /*
- * hypervisor/iommu.c and amdvi.c with units that are simulated by the numbers of the AMD IOMMU specification: registers (3.4), device table
- * (2.2.2), commands (2.4), event log (2.5).
+ * hypervisor/iommu.c and amdvi.c with units that are simulated by the numbers of the AMD IOMMU
+ * specification: registers (3.4), device table (2.2.2), commands (2.4), event log (2.5).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +43,8 @@ static struct unit {
 } units[UNITS];
 static struct handoff handoff;
 
-/* The device table comes from what is left of the reserved region at boot, which ram_boot() has given to the pool. */
+/* The device table comes from what is left of the reserved region at boot, which ram_boot() has
+ * given to the pool. */
 static const struct ram_machine machine = {
 	.ranges = {{.base = 0, .size = 16 << 20, .type = 1}},
 	.reserved_base = 8 << 20,
@@ -103,8 +104,8 @@ uint64_t mmio_read64(const volatile void *at)
 }
 
 /*
- * The unit looks at an entry when it has forgotten it, and uses it then. Between two domains it must have seen one that leads nowhere,
- * and what it remembers of the one before must be gone.
+ * The unit looks at an entry when it has forgotten it, and uses it then. Between two domains it
+ * must have seen one that leads nowhere, and what it remembers of the one before must be gone.
  */
 static void see_entry(struct unit *unit)
 {
@@ -122,7 +123,8 @@ static void see_entry(struct unit *unit)
 	unit->how = entry[2];
 }
 
-/* What DEVICE's message of this data becomes: vector and APIC ID; 0: it is refused, 1: it passes. By 2.2.5 and 2.2.5.1. */
+/* What DEVICE's message of this data becomes: vector and APIC ID; 0: it is refused, 1: it passes.
+ * By 2.2.5 and 2.2.5.1. */
 static uint32_t raise(struct unit *unit, uint32_t data)
 {
 	const uint32_t *entries = plat_spa_ptr((spa_t){unit->how & 0xfffffffffffc0});
@@ -332,7 +334,8 @@ static void test_all_devices_are_in_the_domain(void **state)
 	*reg(&units[0], 0x2020) = 0x18;
 	*reg(&units[0], 0x20) = 1;
 	start();
-	/* A register that the root finds where Linux looks for one of the chipset: nobody answers, and nothing happens. */
+	/* A register that the root finds where Linux looks for one of the chipset: nobody answers,
+	 * and nothing happens. */
 	assert_true(iommu_is_at(BASE(0) + 0x3c0) && !iommu_is_at(BASE(0) + 0x4000 * UNITS));
 	assert_true(iommu_registers.read(BASE(0) + 0x18, 4) == UINT64_MAX);
 	iommu_registers.write(BASE(0) + 0x18, 4, 0);

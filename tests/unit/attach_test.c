@@ -1,6 +1,6 @@
 /*
- * vhd attach: whenever somebody wants it to end, no device is left that nobody serves. The kernel and the server are
- * simulated; what becomes of the processes is real.
+ * vhd attach: whenever somebody wants it to end, no device is left that nobody serves. The kernel
+ * and the server are simulated; what becomes of the processes is real.
  */
 #include "disk/tool/tool.h"
 

@@ -1,6 +1,7 @@
 /*
- * Recorded loads for the policy of dynamic memory: what the programs of four people who build and test this project have (anonymous and shared
- * memory, in MiB: compilers, linkers, fuzzers, emulators), each 4 seconds for 40 minutes, on a machine with 2 processors.
+ * Recorded loads for the policy of dynamic memory: what the programs of four people who build and
+ * test this project have (anonymous and shared memory, in MiB: compilers, linkers, fuzzers,
+ * emulators), each 4 seconds for 40 minutes, on a machine with 2 processors.
  */
 #ifndef TESTS_UNIT_BALANCE_LOADS_H
 #define TESTS_UNIT_BALANCE_LOADS_H

@@ -1,6 +1,8 @@
 /*
- * The policy of dynamic memory by simulation: 200 guests with loads that were recorded, and of six kinds that are made up, on one machine, a step a second. Guests follow as Linux's do: what they
- * get they have at once, what they give they give by 64 MiB, and not below what their programs use; some are late, some give nothing, some start anew.
+ * The policy of dynamic memory by simulation: 200 guests with loads that were recorded, and of six
+ * kinds that are made up, on one machine, a step a second. Guests follow as Linux's do: what they
+ * get they have at once, what they give they give by 64 MiB, and not below what their programs use;
+ * some are late, some give nothing, some start anew.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -115,7 +117,8 @@ static void count_turns(uint64_t before[GUESTS])
 	}
 }
 
-/* After a step: whoever lacks what it demands lacks it because nothing is left, but for what is less than a block of each. */
+/* After a step: whoever lacks what it demands lacks it because nothing is left, but for what is
+ * less than a block of each. */
 static void look_for_hungry(uint64_t had)
 {
 	uint64_t left = had > RESERVE ? had - RESERVE : 0;
@@ -202,7 +205,8 @@ static uint64_t wave(unsigned int at, unsigned int period)
 	return x < half ? 1000 * x / half : 1000 * (period - x) / half;
 }
 
-/* A day in an hour, builds, a leak until it is killed, a step, spikes of a second, and those that do nothing. */
+/* A day in an hour, builds, a leak until it is killed, a step, spikes of a second, and those that
+ * do nothing. */
 static void mixed(unsigned int second)
 {
 	unsigned int i;
@@ -310,7 +314,8 @@ static void loads_of_a_day(void **state)
 	(void)state;
 	begin(GUESTS * 1400 * MIB + RESERVE);
 	run(7200, mixed);
-	/* A build each five minutes is up and down twice; what no load explains would be hundreds. */
+	/* A build each five minutes is up and down twice; what no load explains would be
+	 * hundreds. */
 	assert_true(most_turns() <= 7200 / 97 * 2 + 4);
 }
 
@@ -322,7 +327,8 @@ static void a_day_with_too_little(void **state)
 	assert_true(most_turns() <= 7200 / 12);
 }
 
-/* With enough and with too little: the targets move no more than what the guests demand does, so they do not swing. */
+/* With enough and with too little: the targets move no more than what the guests demand does, so
+ * they do not swing. */
 static void recorded_loads(void **state)
 {
 	static const uint64_t each[] = {2048, 1000, 700, 540};

@@ -1,6 +1,6 @@
 /*
- * Dynamic memory, against a guest that speaks as Linux's hv_balloon does, and one that does not. The test's thread is the control thread of
- * VMBus and the guest; the device has its own.
+ * Dynamic memory, against a guest that speaks as Linux's hv_balloon does, and one that does not.
+ * The test's thread is the control thread of VMBus and the guest; the device has its own.
  */
 #include "include/vsp/dm.h"
 #include "tests/fake/vmbus_guest.h"
@@ -682,7 +682,8 @@ static void memory_is_added(void **state)
 	answer_addition(UNIT, 1);
 	UNTIL(state_now().assigned == PAGES + UNIT);
 	expect_silence();
-	/* Of the next so much goes back as is too much, and comes from there before any is added. */
+	/* Of the next so much goes back as is too much, and comes from there before any is
+	 * added. */
 	balloon_set_target(balloon, PAGES + UNIT + 512);
 	expect_addition(PAGES + UNIT);
 	answer_addition(UNIT, 1);

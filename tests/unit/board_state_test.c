@@ -1,6 +1,6 @@
 /*
- * The state of all parts: a board that was busy is saved and loaded into a fresh one, whose clock is another, and both go on
- * without a difference; what is damaged is refused and changes nothing.
+ * The state of all parts: a board that was busy is saved and loaded into a fresh one, whose clock
+ * is another, and both go on without a difference; what is damaged is refused and changes nothing.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -378,7 +378,8 @@ static void a_newer_one(void **unused)
 	assert_string_equal(fault.part, "rtc");
 }
 
-/* The guest's date goes on while its machine is only a file, and its seconds end when the host's do. */
+/* The guest's date goes on while its machine is only a file, and its seconds end when the host's
+ * do. */
 static void the_date_goes_on(void **unused)
 {
 	struct state_fault fault;

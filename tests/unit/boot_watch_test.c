@@ -1,4 +1,5 @@
-/* worker/boot_watch.c: what SeaBIOS and OVMF of Debian 12 write when they find nothing, as they wrote it. */
+/* worker/boot_watch.c: what SeaBIOS and OVMF of Debian 12 write when they find nothing, as they
+ * wrote it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* vsp/network/cable.c on a port whose other end is the test, with the switch's rings. Nothing here waits for a time, but for a state. */
+/* vsp/network/cable.c on a port whose other end is the test, with the switch's rings. Nothing here
+ * waits for a time, but for a state. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -188,7 +189,8 @@ static void test_hears(void **state)
 	while (takes() != (PORT_HEARS | PORT_TAKES_ALL)) {
 		moment();
 	}
-	/* What is too long, or goes on in another buffer, is none; what is unused comes back empty. */
+	/* What is too long, or goes on in another buffer, is none; what is unused comes back
+	 * empty. */
 	give(1523, 0);
 	give(1519, PORT_TAGGED);
 	give(60, PORT_CONTINUES);

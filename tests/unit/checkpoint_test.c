@@ -1,6 +1,7 @@
 /*
- * Checkpoints of a whole worker (tests/fake/home.h) by its control socket: what it refuses, that it stands until it is told which files are its own, goes
- * on then in the new ones or the old ones, and that a worker that is started from the state goes on where that one stood.
+ * Checkpoints of a whole worker (tests/fake/home.h) by its control socket: what it refuses, that it
+ * stands until it is told which files are its own, goes on then in the new ones or the old ones,
+ * and that a worker that is started from the state goes on where that one stood.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -348,7 +349,8 @@ static void take_over(const char *name, const char *over)
 	close(fd);
 }
 
-/* Of three files the middle one goes, then the top; what is not so is refused before anything is begun. */
+/* Of three files the middle one goes, then the top; what is not so is refused before anything is
+ * begun. */
 static void merged(void **state)
 {
 	int fds[3], read_only;

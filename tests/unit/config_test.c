@@ -701,7 +701,8 @@ static void same_keys(const json_t *schema, const char *document)
 }
 
 /*
- * The schema has the keys that the reader knows: documents with all keys, none of which the reader refuses as not known, have the same ones.
+ * The schema has the keys that the reader knows: documents with all keys, none of which the reader
+ * refuses as not known, have the same ones.
  */
 static void schema(void **state)
 {

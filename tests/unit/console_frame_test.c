@@ -67,7 +67,8 @@ static void stands_still(void **state)
 	assert_int_equal(look(), FRAME_SAME);
 }
 
-/* Pixels are blue, green, red in the guest's memory, and the other way in ours; bands change for themselves. */
+/* Pixels are blue, green, red in the guest's memory, and the other way in ours; bands change for
+ * themselves. */
 static void changes_a_little(void **state)
 {
 	static const uint8_t pixel[] = {1, 2, 3};
@@ -126,7 +127,8 @@ static uint8_t *video_at(unsigned int x, unsigned int y)
 	       (size_t)y * registers.pitch + 4 * (size_t)x;
 }
 
-/* A synthetic display in place of the VGA, and back; what it says of its changes is all that is looked at. */
+/* A synthetic display in place of the VGA, and back; what it says of its changes is all that is
+ * looked at. */
 static void has_another_source(void **state)
 {
 	(void)state;

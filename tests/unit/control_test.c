@@ -1,6 +1,7 @@
 /*
- * The control socket (worker/control.c, methods.c), its jobs (job.c) and the disks that they move (disks.c), with disks and a controller
- * that block where a test says so: files at a server that does not answer, a guest's request that does not end.
+ * The control socket (worker/control.c, methods.c), its jobs (job.c) and the disks that they move
+ * (disks.c), with disks and a controller that block where a test says so: files at a server that
+ * does not answer, a guest's request that does not end.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -834,7 +835,8 @@ static void devices(void **state)
 	close(fd);
 }
 
-/* One that carries an adapter's frames: of one that is there, which has no other, and stays as long as it. */
+/* One that carries an adapter's frames: of one that is there, which has no other, and stays as long
+ * as it. */
 static void an_adapters_function(void **state)
 {
 	static const char *const one = "{\"pci\":\"0000:01:10.0\",\"adapter\":0}";
@@ -980,7 +982,8 @@ static void an_open_that_hangs(void **state)
 	close(other);
 }
 
-/* Cancelled at each step: before the guest sees it, it leaves nothing; afterwards it is not taken back. */
+/* Cancelled at each step: before the guest sees it, it leaves nothing; afterwards it is not taken
+ * back. */
 static void cancel_at_each_step(void **state)
 {
 	static const struct {
@@ -1115,7 +1118,8 @@ static void *let_go_later(void *unused)
 	return NULL;
 }
 
-/* The end waits for what brings the guest's writes into a file, though it takes longer than for an open. */
+/* The end waits for what brings the guest's writes into a file, though it takes longer than for an
+ * open. */
 static void the_end_waits_for_a_detach(void **state)
 {
 	int fd = greet();
@@ -1134,7 +1138,8 @@ static void the_end_waits_for_a_detach(void **state)
 	close(fd);
 }
 
-/* ... and leaves behind what does not end; a thread that comes back later finds all that it needs. */
+/* ... and leaves behind what does not end; a thread that comes back later finds all that it
+ * needs. */
 static void the_end_leaves_an_open(void **state)
 {
 	int fd = greet(), i;
@@ -1477,7 +1482,8 @@ static void values(void **state)
 	close(fd);
 }
 
-/* Once it is in contact the guest is told whose it is, one fact after the other; what fails is not followed by the next. */
+/* Once it is in contact the guest is told whose it is, one fact after the other; what fails is not
+ * followed by the next. */
 static void facts(void **state)
 {
 	/* Hyper-V's own, in its order. */
@@ -1870,7 +1876,8 @@ static void many_clients(void **state)
 	}
 }
 
-/* Who connects when there is no descriptor waits until there is, and does not keep the loop awake. */
+/* Who connects when there is no descriptor waits until there is, and does not keep the loop
+ * awake. */
 static void no_descriptor_is_left(void **state)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};

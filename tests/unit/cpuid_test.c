@@ -292,8 +292,8 @@ static void x2apic_by_creation_flag(void **state)
 }
 
 /*
- * What the processor says of its weaknesses, a child hears: so its kernel mitigates what is needed and no more. Controls that it
- * could not have (TSX_CTRL, bit 7) it does not hear of.
+ * What the processor says of its weaknesses, a child hears: so its kernel mitigates what is needed
+ * and no more. Controls that it could not have (TSX_CTRL, bit 7) it does not hear of.
  */
 static void weaknesses_are_told(void **state)
 {
@@ -319,7 +319,8 @@ static void weaknesses_are_told(void **state)
 	plat_info.arch_capabilities = 0;
 }
 
-/* IBRS, STIBP, SSBD, PSFD and IBPB, SBPB: by Intel's bits or AMD's; the root has what leaf 7, 2 tells besides. */
+/* IBRS, STIBP, SSBD, PSFD and IBPB, SBPB: by Intel's bits or AMD's; the root has what leaf 7, 2
+ * tells besides. */
 static void speculation_controls(void **state)
 {
 	const bool root = p->id == HV_ROOT_PARTITION;

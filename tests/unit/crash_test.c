@@ -1,5 +1,6 @@
 /*
- * worker/crash.c: what is said of a guest's crash, and that the guest's bytes reach a terminal as letters only.
+ * worker/crash.c: what is said of a guest's crash, and that the guest's bytes reach a terminal as
+ * letters only.
  */
 #include <fcntl.h>
 #include <setjmp.h>

@@ -1,4 +1,5 @@
-/* devices/bus.c: pieces of accesses, ranges that overlap and move, pages that guests reach directly, and changes beside accesses. */
+/* devices/bus.c: pieces of accesses, ranges that overlap and move, pages that guests reach
+ * directly, and changes beside accesses. */
 #include "tests/fake/board.h"
 
 #include <pthread.h>
@@ -411,7 +412,8 @@ static void pages_that_cannot_be_mapped(void **state)
 	assert_int_equal(bus_read(&bus, 0x20810, 1), 0x88);
 }
 
-/* A ROM, with nobody who takes writes, and flash, which reads as memory until it is told something. */
+/* A ROM, with nobody who takes writes, and flash, which reads as memory until it is told
+ * something. */
 static void a_rom_and_flash(void **state)
 {
 	struct bus_range rom = pages_at(0x10000, 0x4000, BUS_DIRECT_READ);
@@ -439,7 +441,8 @@ static void a_rom_and_flash(void **state)
 	assert_int_equal(home.unmap_count, 1);
 }
 
-/* 0xF0000 is RAM or the ROM that lies below it, as the chip set is told; the ROM has a second place. */
+/* 0xF0000 is RAM or the ROM that lies below it, as the chip set is told; the ROM has a second
+ * place. */
 static void shadow(void **state)
 {
 	struct bus_range rom = pages_at(0xfffc0000, 0x4000, BUS_DIRECT_READ);
@@ -522,8 +525,8 @@ static void *mover(void *unused)
 }
 
 /*
- * Each read finds the device whole or not at all, and finds it where the last move that was over before the
- * read put it, unless another one had begun.
+ * Each read finds the device whole or not at all, and finds it where the last move that was over
+ * before the read put it, unless another one had begun.
  */
 static void accesses_beside_moves(void **state)
 {

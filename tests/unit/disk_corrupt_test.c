@@ -1,7 +1,8 @@
 /*
- * Corruption. Every byte of the headers and tables is flipped in turn. Opening and reading must then end: with a clear
- * error, or with the right data, or (where a byte of the table itself was moved within what is valid) with some
- * data; never with a crash, a hang, or a write to a file that was opened for reading.
+ * Corruption. Every byte of the headers and tables is flipped in turn. Opening and reading must
+ * then end: with a clear error, or with the right data, or (where a byte of the table itself was
+ * moved within what is valid) with some data; never with a crash, a hang, or a write to a file that
+ * was opened for reading.
  */
 #include "tests/unit/disk_fake.h"
 
@@ -169,7 +170,8 @@ static void test_vhdx_log(void **state)
 	assert_int_equal(disk_write(disk, truth + (2 << 20), 512, 2 << 20), 0);
 	fake_record();
 	assert_int_equal(disk_flush(disk), 0);
-	/* Undo what the flush wrote in place after its entry was durable: only the log knows now. */
+	/* Undo what the flush wrote in place after its entry was durable: only the log knows
+	 * now. */
 	fake_poke("a.vhdx", (3 << 20) + 16, blank, sizeof(blank));
 	examine("a.vhdx");
 	assert_true(right == 1);
@@ -277,8 +279,9 @@ static void damage_and_repair(const char *path, uint64_t at, const void *bytes, 
 }
 
 /*
- * An entry that has to go. Without leave nothing is written; with it, what the file has (`length` bytes at `place`,
- * which nothing points to any more) is in another file at the same place, and so is the table.
+ * An entry that has to go. Without leave nothing is written; with it, what the file has (`length`
+ * bytes at `place`, which nothing points to any more) is in another file at the same place, and so
+ * is the table.
  */
 static void damage_and_drop(const char *path, uint64_t at, const void *bytes, size_t length,
 			    uint64_t place)
@@ -385,7 +388,8 @@ static void test_repair_drops(void **state)
 	damage_and_drop("a.vhd", 1536, "\0\0\0\1", 4, 0); /* a block over the header */
 }
 
-/* Whatever write of a repair fails: the report still says what was found, and nothing of it counts as repaired. */
+/* Whatever write of a repair fails: the report still says what was found, and nothing of it counts
+ * as repaired. */
 static void test_repair_fails(void **state)
 {
 	uint64_t outside = (6ull << 40) | 6;
@@ -418,7 +422,8 @@ static void test_repair_fails(void **state)
 	fake_state_free(bad);
 }
 
-/* What is saved of a file whose log is pending is what the repair began with: the file with its log in place. */
+/* What is saved of a file whose log is pending is what the repair began with: the file with its log
+ * in place. */
 static void test_drop_with_log(void **state)
 {
 	struct disk_create how = {.type = DISK_DYNAMIC, .size = 1 << 30, .block_size = 1 << 20};
@@ -434,7 +439,8 @@ static void test_drop_with_log(void **state)
 	assert_int_equal(disk_open("l.vhdx", NULL, &disk, &error), 0);
 	assert_int_equal(disk_write(disk, truth + 700, 3000, 700), 0);
 	assert_int_equal(disk_flush(disk), 0);
-	/* Of the table's first page only the log knows the entry; its second page is not in the log. */
+	/* Of the table's first page only the log knows the entry; its second page is not in the
+	 * log. */
 	fake_peek("l.vhdx", first, &logged, sizeof(logged));
 	assert_true(logged);
 	fake_poke("l.vhdx", first, &blank, sizeof(blank));

@@ -1,8 +1,9 @@
 /*
- * Power cuts. A workload runs on a simulated disk that records every write, size change, hole and sync. Then the files are
- * put into the states that a cut after each single operation could have left, with the operations since the last
- * sync present, missing or torn in many combinations; each is opened, and each sector must hold what the
- * last flush covered or something written since. Then the file is written to and closed again, and must still be right.
+ * Power cuts. A workload runs on a simulated disk that records every write, size change, hole and
+ * sync. Then the files are put into the states that a cut after each single operation could have
+ * left, with the operations since the last sync present, missing or torn in many combinations; each
+ * is opened, and each sector must hold what the last flush covered or something written since. Then
+ * the file is written to and closed again, and must still be right.
  *
  *   disk_crash_test            all workloads, some seeds
  *   disk_crash_test SEEDS [N]  more of them, and all orders of a few threads with up to N departures from the plain one
@@ -242,8 +243,8 @@ static void submit_random(struct disk_queue *queue, struct disk *disk, struct sl
 }
 
 /*
- * Over several queues, as channels of a guest are; the helpers' requests run in between, and so does `beside`, if there
- * is one.
+ * Over several queues, as channels of a guest are; the helpers' requests run in between, and so
+ * does `beside`, if there is one.
  */
 static void run_workload_beside(struct disk *disk, unsigned steps, void (*beside)(void *user))
 {
@@ -726,7 +727,8 @@ static void test_merge_middle(const char *ending, uint32_t seed)
 	verify_all_cuts(names[2]);
 }
 
-/* The top goes into its parent and the handle goes on with that; the old name must still lead to all data. */
+/* The top goes into its parent and the handle goes on with that; the old name must still lead to
+ * all data. */
 static void test_merge_top_online(const char *ending, uint32_t seed)
 {
 	char parent[16], child[16];
@@ -790,7 +792,8 @@ static void test_merge_under_load(const char *ending, bool middle, uint32_t seed
 	verify_all_cuts(names[count - 1]);
 }
 
-/* By descriptors, as a process without names does it. Of three files the middle one goes, of two the top. */
+/* By descriptors, as a process without names does it. Of three files the middle one goes, of two
+ * the top. */
 static struct {
 	char names[3][16];
 	unsigned count;
@@ -912,7 +915,8 @@ static void push_child(void *user)
 	push.ended = fake_op_count();
 }
 
-/* Where the new file leads to the old one it has everything; it leads there once the push is over, and until then the old one has it. */
+/* Where the new file leads to the old one it has everything; it leads there once the push is over,
+ * and until then the old one has it. */
 static void verify_push_cut(size_t k, unsigned variant)
 {
 	struct disk *disk;
@@ -1055,7 +1059,8 @@ static void test_vhd_changes(void **state)
 
 #define ACTORS 3u
 
-/* What a thread with a queue of its own does, one after the other, each seen as complete before the next. */
+/* What a thread with a queue of its own does, one after the other, each seen as complete before the
+ * next. */
 struct step {
 	enum disk_op op;
 	unsigned flags;
@@ -1259,7 +1264,8 @@ static void test_vhd_orders(void **state)
 
 /* -- Errors of the host's disk -- */
 
-/* Whichever operation fails: what was flushed before is in the file, and the handle takes no more flushes. */
+/* Whichever operation fails: what was flushed before is in the file, and the handle takes no more
+ * flushes. */
 static void fail_each_operation(const char *path, uint32_t seed)
 {
 	unsigned n;

@@ -380,7 +380,8 @@ void fake_cut_at(size_t k)
 	}
 }
 
-/* All, none, only the last, all but the first; then each subset if there are few, or random ones; then torn. */
+/* All, none, only the last, all but the first; then each subset if there are few, or random ones;
+ * then torn. */
 unsigned fake_cut_variants(void)
 {
 	if (!pending_count) {

@@ -1,6 +1,7 @@
 /*
- * A simulated host disk in place of disk/file.c, disk/ring.c and disk/helper.c. It keeps files in memory, records every
- * write, cut, hole and sync, and can afterwards put the files into any state that a power cut could have left.
+ * A simulated host disk in place of disk/file.c, disk/ring.c and disk/helper.c. It keeps files in
+ * memory, records every write, cut, hole and sync, and can afterwards put the files into any state
+ * that a power cut could have left.
  */
 #ifndef TESTS_UNIT_DISK_FAKE_H
 #define TESTS_UNIT_DISK_FAKE_H
@@ -9,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Several threads: see disk_tasks.h. NULL: there is one, and the helper's work is done at once on it. */
+/* Several threads: see disk_tasks.h. NULL: there is one, and the helper's work is done at once on
+ * it. */
 struct disk_req;
 struct fake_tasks {
 	void (*pause)(void); /* another may run here */
@@ -29,7 +31,8 @@ size_t fake_op_count(void);
 /* Of what was recorded, but for the contents of the log, which are never the same. */
 uint64_t fake_digest(void);
 
-/* Go through the cuts in rising order. Cut k: the first k operations were handed to the host, then the power failed. */
+/* Go through the cuts in rising order. Cut k: the first k operations were handed to the host, then
+ * the power failed. */
 void fake_cuts_begin(void);
 void fake_cut_at(size_t k);
 /* How many ways there are that are worth a look: 1 when nothing was unsynced. */
@@ -59,7 +62,8 @@ void fake_restore(const struct fake_state *state);
 void fake_state_free(struct fake_state *state);
 /* Writes since the last call: a reader must make none. */
 unsigned fake_writes(void);
-/* How often the end of a file's data was looked for since the last call: some hosts go over all of it. */
+/* How often the end of a file's data was looked for since the last call: some hosts go over all of
+ * it. */
 unsigned fake_searches(void);
 
 #endif

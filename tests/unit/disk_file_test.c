@@ -1,6 +1,6 @@
 /*
- * What the disk library makes of the host's names: what is no disk, what is another program's, and what must not be
- * there, or must still be there, after a failure.
+ * What the disk library makes of the host's names: what is no disk, what is another program's, and
+ * what must not be there, or must still be there, after a failure.
  */
 #include "disk/disk.h"
 
@@ -126,7 +126,8 @@ static const struct {
 	{"dmg", "koly\0\0\0\4", 8, (1 << 20) - 512},
 };
 
-/* Another program's file is refused by its format, whatever it is named; and taken when the caller says that it is raw. */
+/* Another program's file is refused by its format, whatever it is named; and taken when the caller
+ * says that it is raw. */
 static void test_foreign(void **state)
 {
 	static const char *const names[] = {"f.img", "f.vhd", "f.vhdx", "f", "f.qcow2"};
@@ -184,7 +185,8 @@ static void test_guest_does_not_choose(void **state)
 	assert_int_equal(try_open("nameless", DISK_FORMAT_VHD, 0), DISK_FORMAT_VHD);
 }
 
-/* Nor does it where the name says another format than the file has: that is refused from the first time on. */
+/* Nor does it where the name says another format than the file has: that is refused from the first
+ * time on. */
 static void test_misnamed(void **state)
 {
 	(void)state;
@@ -214,7 +216,8 @@ static void test_partial_in_use(void **state)
 	assert_int_equal(access("busy.vhdx.partial", F_OK), -1);
 }
 
-/* A name that leaves no room for the one under which the file is written: what is wrong is told of the name that was given. */
+/* A name that leaves no room for the one under which the file is written: what is wrong is told of
+ * the name that was given. */
 static void test_long_name(void **state)
 {
 	struct disk_create how = {.format = DISK_FORMAT_VHDX, .size = 4 << 20};
@@ -254,7 +257,8 @@ static void *make_again_and_again(void *user)
 	return NULL;
 }
 
-/* A name is a whole disk at any time, whoever else makes one of that name: they fail, or come after each other. */
+/* A name is a whole disk at any time, whoever else makes one of that name: they fail, or come after
+ * each other. */
 static void test_makers(void **state)
 {
 	unsigned wrong[MAKERS] = {0}, i;
@@ -310,7 +314,8 @@ static void test_saved(void **state)
 	disk_report_free(&report);
 }
 
-/* A name that says nothing: its content may, but a disk that is to be written is not raw by guess. */
+/* A name that says nothing: its content may, but a disk that is to be written is not raw by
+ * guess. */
 static void test_nameless(void **state)
 {
 	(void)state;
@@ -340,7 +345,8 @@ static void expect(struct disk *disk, uint8_t byte, uint64_t offset)
 	assert_int_equal(sector[511], byte);
 }
 
-/* Another has the file meanwhile, whole; nobody else does at the same time, and it is written on as if nothing had been. */
+/* Another has the file meanwhile, whole; nobody else does at the same time, and it is written on as
+ * if nothing had been. */
 static void test_let_go(void **state)
 {
 	static const char *const names[] = {"let.vhdx", "let.vhd", "let.raw", "child.vhdx"};

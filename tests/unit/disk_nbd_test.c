@@ -1,6 +1,6 @@
 /*
- * The NBD server: what its clients can make it hold at once, all together, has a bound, and each of them gets its
- * replies nevertheless.
+ * The NBD server: what its clients can make it hold at once, all together, has a bound, and each of
+ * them gets its replies nevertheless.
  */
 #include "disk/disk.h"
 #include "disk/nbd.h"
@@ -131,7 +131,8 @@ static void expect_replies(int fd, unsigned count, uint8_t *data)
 	}
 }
 
-/* Each asks for much and reads nothing, and the first one sends the beginning of a large write besides. */
+/* Each asks for much and reads nothing, and the first one sends the beginning of a large write
+ * besides. */
 static void test_memory(void **state)
 {
 	uint8_t *data = malloc(NBD_PAYLOAD_MAX);

@@ -1,6 +1,7 @@
 /*
- * The library on real files, through io_uring: random reads, writes and trims of any offset and length against a model in
- * memory, on every format, sector size and chain; several requests in flight; two threads with a queue each.
+ * The library on real files, through io_uring: random reads, writes and trims of any offset and
+ * length against a model in memory, on every format, sector size and chain; several requests in
+ * flight; two threads with a queue each.
  */
 #include "disk/disk.h"
 
@@ -252,7 +253,8 @@ static void test_formats(void **state)
 	}
 }
 
-/* Eight files one over the other, each with some changes; then read, merged step by step, and read again. */
+/* Eight files one over the other, each with some changes; then read, merged step by step, and read
+ * again. */
 static void chain_of(const char *ending, uint32_t sector, uint32_t block)
 {
 	char names[8][32];
@@ -457,7 +459,8 @@ static void test_threads(void **state)
 	unlink(parent);
 }
 
-/* A new top comes under the two writers; the old one may be read by others then, and not be written. */
+/* A new top comes under the two writers; the old one may be read by others then, and not be
+ * written. */
 static void test_push(void **state)
 {
 	struct disk_open reader = {.flags = DISK_READ_ONLY};

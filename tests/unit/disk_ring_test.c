@@ -1,6 +1,6 @@
 /*
- * disk/ring.c: a ring does what the disk library needs of it, and refuses everything else, so that it is no way around a
- * filter of system calls.
+ * disk/ring.c: a ring does what the disk library needs of it, and refuses everything else, so that
+ * it is no way around a filter of system calls.
  */
 #include "disk/file.h"
 #include "disk/ring.h"
@@ -139,7 +139,8 @@ static void test_a_watched_event_ends_each_wait(void **state)
 	close(second);
 }
 
-/* A thread that sees one signal of an event of its own; without let_go its watch is on when it ends. */
+/* A thread that sees one signal of an event of its own; without let_go its watch is on when it
+ * ends. */
 static void watch_once(struct ring *ring, bool let_go)
 {
 	int event = eventfd(0, 0), result;
@@ -168,7 +169,8 @@ static void *watch_and_end(void *ring)
 	return NULL;
 }
 
-/* As channels of a guest that opens and closes them: each on a thread of its own, with the same ring. */
+/* As channels of a guest that opens and closes them: each on a thread of its own, with the same
+ * ring. */
 static void watch_in_turn(void *(*watcher)(void *), unsigned int polls_max)
 {
 	struct ring *ring;
@@ -190,7 +192,8 @@ static void test_nothing_stays_of_a_watch(void **state)
 	watch_in_turn(watch_and_let_go, 1); /* the wake's, which goes on */
 }
 
-/* What a thread watched and did not let go of is let go of for the next one, whose signals are its own. */
+/* What a thread watched and did not let go of is let go of for the next one, whose signals are its
+ * own. */
 static void test_a_thread_takes_its_watch_along(void **state)
 {
 	(void)state;

@@ -1,6 +1,6 @@
 /*
- * What a disk takes while nobody flushes: space of the file that was freed, and tables in memory that differ from the file,
- * have a bound. And what others wait for while it is flushed.
+ * What a disk takes while nobody flushes: space of the file that was freed, and tables in memory
+ * that differ from the file, have a bound. And what others wait for while it is flushed.
  */
 #include "tests/fake/part.h"
 #include "tests/unit/disk_fake.h"
@@ -127,7 +127,8 @@ static void expect_few_searches(const char *path, unsigned step, unsigned most)
 	assert_int_equal(disk_close(&disk, NULL), 0);
 }
 
-/* Once, and not once a block: else a conversion is quadratic where the host goes over all data for it. */
+/* Once, and not once a block: else a conversion is quadratic where the host goes over all data for
+ * it. */
 static void test_the_end_of_data_is_looked_for_once(void **state)
 {
 	(void)state;
@@ -244,8 +245,9 @@ static void test_a_long_flush_leaves_the_lock(void **state)
 }
 
 /*
- * Bitmaps that leave little room in the first entry. It may then hold some pages of the BAT, with partially present blocks,
- * and the second the page that says where their bitmap is: whatever the cut, no block is without it.
+ * Bitmaps that leave little room in the first entry. It may then hold some pages of the BAT, with
+ * partially present blocks, and the second the page that says where their bitmap is: whatever the
+ * cut, no block is without it.
  */
 static void test_cuts_between_entries(void **state)
 {

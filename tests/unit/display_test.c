@@ -102,7 +102,8 @@ void screen_describe(struct machine *m, bool follow, struct screen *to)
 	*to = now;
 }
 
-/* Instead of the program: its end of the first seat, the one socket of packets above those of the worker. */
+/* Instead of the program: its end of the first seat, the one socket of packets above those of the
+ * worker. */
 int __wrap_posix_spawn(pid_t *child, const char *path, const posix_spawn_file_actions_t *actions,
 		       const posix_spawnattr_t *attributes, char *const *argv, char *const *envp);
 int __wrap_posix_spawn(pid_t *child, const char *path, const posix_spawn_file_actions_t *actions,
@@ -281,7 +282,8 @@ static void test_rdp(void **state)
 	assert_int_equal(buttons, 8);
 }
 
-/* The guest's drivers come and go while keys and buttons are held: each is released where it was pressed. */
+/* The guest's drivers come and go while keys and buttons are held: each is released where it was
+ * pressed. */
 static void test_drivers(void **state)
 {
 	const struct display_request a = {.type = DISPLAY_KEY, .key = 0x1e, .down = 1};
@@ -403,7 +405,8 @@ static void test_descriptor_unasked(void **state)
 	close(other);
 }
 
-/* Who keeps the worker's end of a seat too: hanging up ends it all the same, and the worker has nothing to do. */
+/* Who keeps the worker's end of a seat too: hanging up ends it all the same, and the worker has
+ * nothing to do. */
 static void test_keeps_the_end(void **state)
 {
 	int kept, other = join(&kept);

@@ -737,7 +737,8 @@ static void strings_to_and_from_ports(void **state)
 	assert_int_equal(vp.registers.gpr[VP_RDI], 0x4007);
 }
 
-/* As with a TLB: one for each page and kind of access, and a page that is gone is met at its first item. */
+/* As with a TLB: one for each page and kind of access, and a page that is gone is met at its first
+ * item. */
 static void a_string_translates_by_pages(void **state)
 {
 	(void)state;
@@ -797,7 +798,8 @@ static void expect_fault(unsigned int vector, uint32_t code, uint64_t address)
 	vp.injected = false;
 }
 
-/* EFLAGS.TF: the debug trap comes when the instruction is over, a fault of the instruction's own instead of it. */
+/* EFLAGS.TF: the debug trap comes when the instruction is over, a fault of the instruction's own
+ * instead of it. */
 static void a_single_step_traps(void **state)
 {
 	(void)state;

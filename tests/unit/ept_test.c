@@ -38,7 +38,8 @@ static void test_no_large_page_is_executable(void **state)
 	ept_splits_code = false;
 }
 
-/* On a processor that does not set A and D: what is clean is not writable, and everything counts as accessed. */
+/* On a processor that does not set A and D: what is clean is not writable, and everything counts as
+ * accessed. */
 static void test_clean_leaves_are_not_writable(void **state)
 {
 	(void)state;

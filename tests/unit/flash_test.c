@@ -1,4 +1,5 @@
-/* devices/flash.c: Intel's commands, what guests read directly, and what the home is told to keep. */
+/* devices/flash.c: Intel's commands, what guests read directly, and what the home is told to
+ * keep. */
 #include "tests/fake/board.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /*
- * hypervisor/flush.c: LPs that run a partition's code leave it, those that do something else are left alone. Threads are the
- * other LPs: guests that leave when they are told, and not before.
+ * hypervisor/flush.c: LPs that run a partition's code leave it, those that do something else are
+ * left alone. Threads are the other LPs: guests that leave when they are told, and not before.
  */
 #include <pthread.h>
 #include <sched.h>

@@ -314,7 +314,8 @@ static void test_shortage(void **state)
 	assert_int_equal(lay(0x1000, 0), HV_STATUS_SUCCESS);
 }
 
-/* Of the lists that are searched for a page's overlays: with some hundred pages none may have become long. */
+/* Of the lists that are searched for a page's overlays: with some hundred pages none may have
+ * become long. */
 static unsigned int longest_list(const struct gpa_map *map)
 {
 	unsigned int longest = 0;

@@ -1,6 +1,6 @@
 /*
- * Large pages of code on processors that must not have them: split at the first fetch, joined again when the pool is empty.
- * With the table format of EPT.
+ * Large pages of code on processors that must not have them: split at the first fetch, joined again
+ * when the pool is empty. With the table format of EPT.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -140,7 +140,8 @@ static enum gpa_fault fetch_until_split_or_refused(uint64_t gpn, unsigned int *f
 	return result;
 }
 
-/* Of a large map a fault looks at a part: the guest fetches again until something was found, or all was looked at. */
+/* Of a large map a fault looks at a part: the guest fetches again until something was found, or all
+ * was looked at. */
 static void test_a_fault_looks_at_a_part(void **state)
 {
 	unsigned int faults;

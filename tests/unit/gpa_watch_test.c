@@ -1,6 +1,6 @@
 /*
- * Which pages were written, on processors that do not set accessed and dirty in EPT: a leaf that is clean is not writable, and its
- * first write faults.
+ * Which pages were written, on processors that do not set accessed and dirty in EPT: a leaf that is
+ * clean is not writable, and its first write faults.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -99,7 +99,8 @@ static void test_read_only_stays_read_only(void **state)
 	assert_int_equal(fault(1, HV_MAP_GPA_WRITABLE), GPA_FAULT_ACCESS);
 }
 
-/* What the hypervisor writes for a guest is dirty without a fault; the guest's own write faults still. */
+/* What the hypervisor writes for a guest is dirty without a fault; the guest's own write faults
+ * still. */
 static void test_writes_of_the_hypervisor(void **state)
 {
 	char byte = 1;
@@ -126,7 +127,8 @@ static void test_large_pages(void **state)
 		assert_int_equal(state_of(i, 0), i == 601 ? 3 : 1);
 		assert_int_equal(!!(leaf(i) & EPT_WRITE), i == 601);
 	}
-	/* Where code in large pages is split and joined again, watched pages are no hindrance, and count as written then. */
+	/* Where code in large pages is split and joined again, watched pages are no hindrance, and
+	 * count as written then. */
 	assert_int_equal(pte_flags_of(leaf(600)) & (PTE_WRITE | PTE_DIRTY), PTE_WRITE);
 	memory_lock();
 	gpa_join(gpa_of(child));

@@ -1,4 +1,5 @@
-/* tlfs/hc_device.c: what the calls on domains of devices take and refuse. What they do is hypervisor/iommu_device.c's. */
+/* tlfs/hc_device.c: what the calls on domains of devices take and refuse. What they do is
+ * hypervisor/iommu_device.c's. */
 #include "tests/fake/parent.h"
 
 #include <setjmp.h>

@@ -200,7 +200,8 @@ static uint64_t value_of(uint32_t name)
 	return value;
 }
 
-/* A SIPI that its VP has not taken when it is saved is in the state: who asks for the activity sees what becomes of it. */
+/* A SIPI that its VP has not taken when it is saved is in the state: who asks for the activity sees
+ * what becomes of it. */
 static void what_was_sent_is_part_of_the_activity(void **state)
 {
 	const union hv_internal_activity_register waits = {.startup_suspend = 1};

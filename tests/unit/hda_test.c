@@ -1,4 +1,5 @@
-/* devices/hda.c and hda_codec.c: the controller's reset, commands for the codec, streams by their lists, as Linux's snd_hda_intel uses them. */
+/* devices/hda.c and hda_codec.c: the controller's reset, commands for the codec, streams by their
+ * lists, as Linux's snd_hda_intel uses them. */
 #include "tests/fake/board.h"
 
 #include <string.h>

@@ -1,6 +1,7 @@
 /*
- * The whole worker on a home of backend.h that is not the root module's (tests/fake/home.h): its threads and its loop, devices by exits
- * that are decoded and by instructions that are not, interrupts, VMBus and a disk behind it, resets. No line of the worker knows of it.
+ * The whole worker on a home of backend.h that is not the root module's (tests/fake/home.h): its
+ * threads and its loop, devices by exits that are decoded and by instructions that are not,
+ * interrupts, VMBus and a disk behind it, resets. No line of the worker knows of it.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -31,7 +32,8 @@ static struct machine machine;
 static struct config config;
 static char folder[] = "/tmp/home_test.XXXXXX";
 static char kernel_path[64], disk_path[64], serial_path[64];
-/* What a guest finds wrong is told by its thread, and is the test's affair when the machine is off. */
+/* What a guest finds wrong is told by its thread, and is the test's affair when the machine is
+ * off. */
 static const char *trouble;
 static bool done;
 

@@ -1,4 +1,5 @@
-/* Hyper-V's storage files: what is written reads back; what is damaged is refused or reads the same; blocks of memory, packed and unpacked. */
+/* Hyper-V's storage files: what is written reads back; what is damaged is refused or reads the
+ * same; blocks of memory, packed and unpacked. */
 #include "hvs/format.h"
 #include "hvs/hvs.h"
 
@@ -152,7 +153,8 @@ static void many_keys(void **state)
 	close(fd);
 }
 
-/* The tables fill their room exactly, whatever lengths the names have: readers of others insist on it. */
+/* The tables fill their room exactly, whatever lengths the names have: readers of others insist on
+ * it. */
 static void tables_have_no_gaps(void **state)
 {
 	uint8_t table[HVS_KEYS_BYTES];
@@ -286,7 +288,8 @@ static uint32_t noise(void)
 	return seed >> 8;
 }
 
-/* A page of one kind: zeros, one number, text, noise, and runs of all lengths with noise between. */
+/* A page of one kind: zeros, one number, text, noise, and runs of all lengths with noise
+ * between. */
 static void fill_page(uint8_t *page, unsigned int kind)
 {
 	uint32_t i, length;

@@ -200,7 +200,8 @@ static void set_of(uint8_t set)
 	GIVES(false, 0xfa, 0xfa);
 }
 
-/* A letter, a key with a prefix, and the two that are unlike all others; in each set, and translated. */
+/* A letter, a key with a prefix, and the two that are unlike all others; in each set, and
+ * translated. */
 static void keys(void **state)
 {
 	(void)state;

@@ -1,6 +1,6 @@
 /*
- * The IDE controller against ATA/ATAPI-6 and the bus master's specification, as guests use it: registers,
- * resets, PIO and DMA of disks, packets of a CD drive.
+ * The IDE controller against ATA/ATAPI-6 and the bus master's specification, as guests use it:
+ * registers, resets, PIO and DMA of disks, packets of a CD drive.
  */
 #include <string.h>
 
@@ -664,7 +664,8 @@ static void a_cd_drive_is_reset_alone(void **state)
 	assert_int_equal(inb(SECONDARY + 5), 0xeb);
 }
 
-/* An idle channel may have anything left over, from a state it was loaded from; a command that it then has under way can be saved. */
+/* An idle channel may have anything left over, from a state it was loaded from; a command that it
+ * then has under way can be saved. */
 static void a_command_begins_with_nothing_of_the_last(void **state)
 {
 	static const uint8_t ready[12] = {0};

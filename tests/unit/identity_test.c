@@ -1,6 +1,6 @@
 /*
- * worker/identity.c: which generation ID a guest sees, with firmware and without, from its start over a saved state to its next host; and when it is
- * told that it is another one.
+ * worker/identity.c: which generation ID a guest sees, with firmware and without, from its start
+ * over a saved state to its next host; and when it is told that it is another one.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -164,7 +164,8 @@ static void carry(struct box *from, struct box *to)
 	assert_true(state_ok(&list));
 }
 
-/* A state may be gone on with twice: its guest is told, unless the configuration says that it is the same. */
+/* A state may be gone on with twice: its guest is told, unless the configuration says that it is
+ * the same. */
 static void restored(unsigned int generation)
 {
 	struct box from, to;
@@ -185,7 +186,8 @@ static void restored(unsigned int generation)
 	end(&to);
 }
 
-/* What was moved is no copy. What its next state has, and where that goes on, is what the guest has seen. */
+/* What was moved is no copy. What its next state has, and where that goes on, is what the guest has
+ * seen. */
 static void moved(unsigned int generation)
 {
 	struct box from, to, third;
@@ -223,7 +225,8 @@ static void with_firmware(void **state)
 	moved(2);
 }
 
-/* A state of before there was the part: the guest knows nothing of it. One that is cut, or too long, is none; and nothing of it is seen. */
+/* A state of before there was the part: the guest knows nothing of it. One that is cut, or too
+ * long, is none; and nothing of it is seen. */
 static void parts_that_are_none(void **state)
 {
 	uint8_t bytes[256];

@@ -1,6 +1,7 @@
 /*
- * Keyboard and mouse, against a guest that speaks as Linux's hyperv-keyboard and hid-hyperv do, and one that does not. The test's thread is the control
- * thread of VMBus and the guest; each device has its own.
+ * Keyboard and mouse, against a guest that speaks as Linux's hyperv-keyboard and hid-hyperv do, and
+ * one that does not. The test's thread is the control thread of VMBus and the guest; each device
+ * has its own.
  */
 #include "include/vsp/synthinput.h"
 #include "tests/fake/vmbus_guest.h"

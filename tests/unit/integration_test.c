@@ -1,6 +1,6 @@
 /*
- * The integration services against a guest that answers as Linux does, late, twice, wrongly or not at all. The test moves the clocks; its
- * thread is the control thread.
+ * The integration services against a guest that answers as Linux does, late, twice, wrongly or not
+ * at all. The test moves the clocks; its thread is the control thread.
  */
 #include "tests/fake/integration_host.h"
 #include "lib/state.h"
@@ -345,7 +345,8 @@ static void test_completion(void **state)
 	assert_int_equal(packet.descriptor.trans_id, 1234);
 }
 
-/* Many packets at once: the control thread comes back to the rest, and to nothing when it is done. */
+/* Many packets at once: the control thread comes back to the rest, and to nothing when it is
+ * done. */
 static void test_flood(void **state)
 {
 	struct pollfd fd = {integration_fd(integration), POLLIN, 0};
@@ -1017,7 +1018,8 @@ static void test_addresses(void **state)
 	assert_memory_equal(&got_addresses.gateways[0], &some_addresses.gateways[0],
 			    sizeof(got_addresses.gateways[0]));
 	assert_int_equal(got_addresses.dns_count, 1);
-	/* No end anywhere; more than there is room for; a prefix that is too long; an answer that is too short. */
+	/* No end anywhere; more than there is room for; a prefix that is too long; an answer that
+	 * is too short. */
 	ask_addresses(NULL);
 	expect_ip(&message, &body, sizeof(body), KVP_OP_GET_IP_INFO);
 	memset(message.body, 'a', sizeof(body));
@@ -1509,8 +1511,8 @@ static void test_copy_fails(void **state)
 }
 
 /*
- * As Linux 6.1's driver stands when its daemon is killed between a request's arrival and its work (drivers/hv/hv_fcopy.c): it answers that one,
- * and takes no other, not even when a daemon comes.
+ * As Linux 6.1's driver stands when its daemon is killed between a request's arrival and its work
+ * (drivers/hv/hv_fcopy.c): it answers that one, and takes no other, not even when a daemon comes.
  */
 static void test_guest_stands(void **state)
 {
@@ -1696,7 +1698,8 @@ static void test_bus_pause(void **state)
 	assert_non_null(guest_take(CHANNELMSG_RESCIND_CHANNELOFFER));
 }
 
-/* A service begins anew on another machine, which stands at first: it agrees on a version again when that goes on. */
+/* A service begins anew on another machine, which stands at first: it agrees on a version again
+ * when that goes on. */
 static void test_loaded(void **state)
 {
 	struct state_fault fault;
@@ -1815,7 +1818,8 @@ static void test_saved(void **state)
 	vmbus_resume(guest.bus);
 	serve();
 	assert_false(state_of(INTEGRATION_TIME).enabled);
-	/* It answers to what it was asked before, which nobody waits for, and agrees on versions anew. */
+	/* It answers to what it was asked before, which nobody waits for, and agrees on versions
+	 * anew. */
 	answer(INTEGRATION_SHUTDOWN, &old, 0);
 	assert_int_equal(state_of(INTEGRATION_SHUTDOWN).wrong_answers, 1);
 	expect(INTEGRATION_SHUTDOWN, &message);

@@ -1,4 +1,5 @@
-/* hypervisor/iommu_device.c: domains of devices beside the root's. ram_iommu_check() has the invariants, memory_fuzz.c the rest. */
+/* hypervisor/iommu_device.c: domains of devices beside the root's. ram_iommu_check() has the
+ * invariants, memory_fuzz.c the rest. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -208,7 +209,8 @@ static void test_domains(void **state)
 	}
 }
 
-/* Where the pool is empty nothing has changed; a domain that is deleted gives everything back, whatever is mapped in it. */
+/* Where the pool is empty nothing has changed; a domain that is deleted gives everything back,
+ * whatever is mapped in it. */
 static void test_memory(void **state)
 {
 	uint64_t free = plat_pool_count(&ram_root), taken = 0, left;
@@ -327,7 +329,8 @@ static void test_interrupts(void **state)
 	assert_int_equal(plat_pool_count(&ram_root), free);
 }
 
-/* Tables of several devices, whose numbers on their buses are the same for some; a pool that is empty. */
+/* Tables of several devices, whose numbers on their buses are the same for some; a pool that is
+ * empty. */
 static void test_interrupts_of_many_devices(void **state)
 {
 	void *pages[4096];

@@ -1,4 +1,5 @@
-/* hypervisor/iommu_domain.c: the root's domain, built and changed by deposits. ram_iommu_check() has the invariants. */
+/* hypervisor/iommu_domain.c: the root's domain, built and changed by deposits. ram_iommu_check()
+ * has the invariants. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -102,7 +103,8 @@ static void test_absence_is_forgotten(void **state)
 	assert_true(ram_dma(gpn));
 }
 
-/* A deposit that is refused has changed nothing: the page is mapped in a child, or there is no memory for a table. */
+/* A deposit that is refused has changed nothing: the page is mapped in a child, or there is no
+ * memory for a table. */
 static void test_refused_deposit(void **state)
 {
 	(void)state;

@@ -204,7 +204,8 @@ static void test_reset_register_in_memory(void **state)
 	assert_int_equal(facts.reset_port, 0);
 }
 
-/* As QEMU (all in one byte), an ordinary board (byte constants, a name from the root) and ACPI's examples have them. */
+/* As QEMU (all in one byte), an ordinary board (byte constants, a name from the root) and ACPI's
+ * examples have them. */
 static void make_dsdt(void)
 {
 	static const uint8_t names[] = {
@@ -253,7 +254,8 @@ static void test_sleep_states(void **state)
 	assert_int_equal(sum(memory + DSDT, *(uint32_t *)(memory + DSDT + 4)), 0);
 }
 
-/* What the wide fields have in port space counts, and what they have in memory as well; a package that the table cuts off has no types. */
+/* What the wide fields have in port space counts, and what they have in memory as well; a package
+ * that the table cuts off has no types. */
 static void test_sleep_states_elsewhere(void **state)
 {
 	(void)state;
@@ -274,7 +276,8 @@ static void test_sleep_states_elsewhere(void **state)
 	assert_true(has_name("_S4_"));
 }
 
-/* A hardware-reduced machine: one register of a byte, in memory or at a port. Elsewhere the field is nobody's. */
+/* A hardware-reduced machine: one register of a byte, in memory or at a port. Elsewhere the field
+ * is nobody's. */
 static void test_sleep_control_register(void **state)
 {
 	(void)state;

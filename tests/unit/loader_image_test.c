@@ -99,7 +99,8 @@ static void test_large(void **state)
 	assert_true(loader.table_base >= 4 * GIB);
 }
 
-/* Of more RAM than there are numbers for, the table is in that which has some: else nobody would keep it from the root. */
+/* Of more RAM than there are numbers for, the table is in that which has some: else nobody would
+ * keep it from the root. */
 static void test_more_than_can_be_counted(void **state)
 {
 	(void)state;

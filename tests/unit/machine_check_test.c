@@ -100,8 +100,8 @@ static int reset(void **state)
 }
 
 /*
- * Whoever's guest it was: the root VP is made to look, and the console has the banks that say something. An LP on its way to sleep
- * has looked already, so it gets an interrupt.
+ * Whoever's guest it was: the root VP is made to look, and the console has the banks that say
+ * something. An LP on its way to sleep has looked already, so it gets an interrupt.
  */
 static void test_one_in_a_guest_is_the_roots(void **state)
 {
@@ -120,7 +120,8 @@ static void test_one_in_a_guest_is_the_roots(void **state)
 	assert_false(lp.machine_check);
 }
 
-/* In the hypervisor: only where the processor can go on, and without a word, since it may have come amid one. */
+/* In the hypervisor: only where the processor can go on, and without a word, since it may have come
+ * amid one. */
 static void test_one_in_the_hypervisor(void **state)
 {
 	(void)state;

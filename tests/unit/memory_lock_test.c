@@ -1,4 +1,5 @@
-/* hypervisor/memory_lock.c: LPs that read while others write, and LPs that all want it alone. Threads are the LPs. */
+/* hypervisor/memory_lock.c: LPs that read while others write, and LPs that all want it alone.
+ * Threads are the LPs. */
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>

@@ -59,7 +59,8 @@ static void test_ranges_shrink_to_whole_pages(void **state)
 	ram_check();
 }
 
-/* A machine so large that the table is a region of its own: it is kept from the root, as the other. */
+/* A machine so large that the table is a region of its own: it is kept from the root, as the
+ * other. */
 static void test_table_apart(void **state)
 {
 	const struct ram_machine machine = {

@@ -1,9 +1,12 @@
 /*
- * A machine that moves between two whole workers (tests/fake/home.h), each in a process of its own, with this test as the connection between them: it
- * cuts that at every frame, before it, in the middle and behind it, kills either side there, and cancels. Whatever happens, one side's guest goes
- * on, with the memory that the machine had, and the other's does not; and when nobody was killed that had the machine, it goes on at all.
+ * A machine that moves between two whole workers (tests/fake/home.h), each in a process of its own,
+ * with this test as the connection between them: it cuts that at every frame, before it, in the
+ * middle and behind it, kills either side there, and cancels. Whatever happens, one side's guest
+ * goes on, with the memory that the machine had, and the other's does not; and when nobody was
+ * killed that had the machine, it goes on at all.
  *
- * The guest counts in its memory, and each number may be counted once in all: so a guest that runs twice, or from a memory that is not the last, is seen.
+ * The guest counts in its memory, and each number may be counted once in all: so a guest that runs
+ * twice, or from a memory that is not the last, is seen.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,7 @@
 /*
- * What is done on processors that are sold: CPUID and IA32_ARCH_CAPABILITIES as they answer, and the decision. Bits stand here by
- * their numbers, so that a wrong constant cannot agree with itself.
+ * What is done on processors that are sold: CPUID and IA32_ARCH_CAPABILITIES as they answer, and
+ * the decision. Bits stand here by their numbers, so that a wrong constant cannot agree with
+ * itself.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -111,7 +112,8 @@ static void test_processors(void **state)
 	}
 }
 
-/* No executable large pages: Intel's, but for those that say so or are known not to have the erratum. */
+/* No executable large pages: Intel's, but for those that say so or are known not to have the
+ * erratum. */
 static void test_itlb_multihit(void **state)
 {
 	static const uint8_t none[] = {0x37, 0x4d, 0x5c, 0x5f, 0x7a, 0x86};

@@ -65,7 +65,8 @@ static void test_banks_of_machine_checks(void **state)
 	}
 }
 
-/* What would need a vector of the physical APIC: interrupts for corrected errors, local machine checks. */
+/* What would need a vector of the physical APIC: interrupts for corrected errors, local machine
+ * checks. */
 static void test_capabilities(void **state)
 {
 	uint64_t value;

@@ -456,8 +456,8 @@ static void machine_checks(void **state)
 	assert_int_equal(get(0x1A0), 0x850089);
 }
 
-/* Kernels on AMD processors touch SYSCFG, NB_CFG and the first four performance counters, for which CPUID has no bit, without
- * looking first; there is nothing behind them. */
+/* Kernels on AMD processors touch SYSCFG, NB_CFG and the first four performance counters, for which
+ * CPUID has no bit, without looking first; there is nothing behind them. */
 static void amd_configuration(void **state)
 {
 	static const uint32_t msrs[] = {0xC0010010, 0xC001001F, 0xC0010000, 0xC0010003, 0xC0010007};
@@ -471,7 +471,8 @@ static void amd_configuration(void **state)
 	assert_int_equal(record.plat_writes, 0);
 }
 
-/* SPEC_CTRL, PRED_CMD and TSC_AUX are there with a feature that CPUID shows, else #GP (APM vol. 3, E.4.7; Intel SDM vol. 4). */
+/* SPEC_CTRL, PRED_CMD and TSC_AUX are there with a feature that CPUID shows, else #GP (APM vol. 3,
+ * E.4.7; Intel SDM vol. 4). */
 static void registers_of_features(void **state)
 {
 	static const struct {

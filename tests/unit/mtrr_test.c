@@ -1,5 +1,6 @@
 /*
- * hypervisor/arch/x86/mtrr.c: the others get the boot LP's memory types, with caches off meanwhile, and only if they differ.
+ * hypervisor/arch/x86/mtrr.c: the others get the boot LP's memory types, with caches off meanwhile,
+ * and only if they differ.
  */
 #include <setjmp.h>
 #include <stdarg.h>

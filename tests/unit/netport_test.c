@@ -1,4 +1,5 @@
-/* A worker's end of a port meets the switch's, over a socket; and switches that say what they should not. */
+/* A worker's end of a port meets the switch's, over a socket; and switches that say what they
+ * should not. */
 #include "hosted/packet.h"
 #include "switch/guest.h"
 #include "vsp/network/netport.h"

@@ -1,7 +1,7 @@
 /*
  * The network adapter with a fake guest before it and a switch behind its port that is this file:
- * the handshake, frames of all shapes both ways, offloads, sub-channels, the life of buffers, and guests that
- * break the rules. The adapter's threads run; a test waits for what it expects.
+ * the handshake, frames of all shapes both ways, offloads, sub-channels, the life of buffers, and
+ * guests that break the rules. The adapter's threads run; a test waits for what it expects.
  */
 #include "hosted/say.h"
 #include "switch/ring.h"
@@ -873,7 +873,8 @@ static void wait_until_asleep(void)
 	}
 }
 
-/* A frame in a section is completed without a signal; one in the guest's own pages, or that takes long, is signalled. */
+/* A frame in a section is completed without a signal; one in the guest's own pages, or that takes
+ * long, is signalled. */
 static void test_completion_without_a_signal(void **state)
 {
 	uint8_t frame[200], message[512];
@@ -1479,7 +1480,8 @@ static struct nvsp_section divide(uint32_t page_count)
 	return answer.receive_complete.section;
 }
 
-/* Of a large buffer each piece is a page, or two, or up to four if that leaves each queue enough of them. */
+/* Of a large buffer each piece is a page, or two, or up to four if that leaves each queue enough of
+ * them. */
 static void test_large_buffer(void **state)
 {
 	struct nvsp_section section;
@@ -2350,7 +2352,8 @@ static void migrate(void)
 	vmbus_resume(guest.bus);
 }
 
-/* With four channels, and packets that the guest has not completed: they are completed afterwards. */
+/* With four channels, and packets that the guest has not completed: they are completed
+ * afterwards. */
 static void test_migrate(void **state)
 {
 	static uint8_t frame[6000];
@@ -2446,7 +2449,8 @@ static bool answer_all(void)
 	return any;
 }
 
-/* Sends frames until their completions have no room in the guest's ring, nor the frames in the host's. How many; they are 0, 1, ... */
+/* Sends frames until their completions have no room in the guest's ring, nor the frames in the
+ * host's. How many; they are 0, 1, ... */
 static unsigned int fill_rings(void)
 {
 	struct nvsp_message message = {.type = NVSP_SEND_RNDIS_PACKET,
@@ -2491,7 +2495,8 @@ static void test_migrate_full(void **state)
 	}
 }
 
-/* Indications that had to wait for room, one behind the other, are packets of their own once they have been sent. */
+/* Indications that had to wait for room, one behind the other, are packets of their own once they
+ * have been sent. */
 static void test_migrate_indications(void **state)
 {
 	unsigned int sent = fill_rings(), finished = 0, told = 0, i;

@@ -1,4 +1,5 @@
-/* worker/nvram.c: what is no variables' file, how one is made, and that what was stored is in it. */
+/* worker/nvram.c: what is no variables' file, how one is made, and that what was stored is in
+ * it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>

@@ -1,4 +1,5 @@
-/* What two sides of a migration compare: each thing that does not fit is named, and what travels is read as it was or refused. And the owner file. */
+/* What two sides of a migration compare: each thing that does not fit is named, and what travels is
+ * read as it was or refused. And the owner file. */
 #include "worker/offer.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
-/* hosted/packet.c: descriptors that come with packets are the receiver's, each of them, and none is lost. */
+/* hosted/packet.c: descriptors that come with packets are the receiver's, each of them, and none is
+ * lost. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>

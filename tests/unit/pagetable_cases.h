@@ -1,5 +1,6 @@
 /*
- * What both formats of second-level tables have to do (pagetable.h), whichever is linked. For npt_test.c and ept_test.c.
+ * What both formats of second-level tables have to do (pagetable.h), whichever is linked. For
+ * npt_test.c and ept_test.c.
  */
 #ifndef PAGETABLE_CASES_H
 #define PAGETABLE_CASES_H

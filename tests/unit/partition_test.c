@@ -144,7 +144,8 @@ static void ids_are_never_used_twice(void **state)
 	}
 }
 
-/* A page each of the root's pool, until that is empty and, with more of it, until there is no number left. */
+/* A page each of the root's pool, until that is empty and, with more of it, until there is no
+ * number left. */
 static void the_table_fills_up_and_empties(void **state)
 {
 	static uint64_t ids[HV_MAX_PARTITIONS];

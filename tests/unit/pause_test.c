@@ -1,6 +1,7 @@
 /*
- * worker/machine.c and vp.c: a machine that stands still, and every other thing that may happen meanwhile. The hypervisor here is a loop
- * in each VP's thread that counts, and that a kick ends if it comes in it; one that comes before is lost, as below a real one.
+ * worker/machine.c and vp.c: a machine that stands still, and every other thing that may happen
+ * meanwhile. The hypervisor here is a loop in each VP's thread that counts, and that a kick ends if
+ * it comes in it; one that comes before is lost, as below a real one.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -757,7 +758,8 @@ static void *pause_vps(void *job)
 	return NULL;
 }
 
-/* A command of an emulated drive does not end: a resume and a cancel do not wait for it, nor does the machine's end. */
+/* A command of an emulated drive does not end: a resume and a cancel do not wait for it, nor does
+ * the machine's end. */
 static void a_drive_hangs(void **state)
 {
 	struct job job;

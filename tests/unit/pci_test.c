@@ -1,4 +1,5 @@
-/* devices/pci.c and pci_msi.c: functions made for this test, as a guest's PCI set-up treats them. */
+/* devices/pci.c and pci_msi.c: functions made for this test, as a guest's PCI set-up treats
+ * them. */
 #include "tests/fake/board.h"
 #include "tests/fake/pci_card.h"
 
@@ -119,7 +120,8 @@ static void bars_say_their_size(void **state)
 	assert_int_equal(get(0x30), 0xfffff000);
 }
 
-/* Sizes may be asked while the function decodes: nothing of the end of the address space is taken. */
+/* Sizes may be asked while the function decodes: nothing of the end of the address space is
+ * taken. */
 static void sizing_takes_no_place(void **state)
 {
 	(void)state;

@@ -1,4 +1,5 @@
-/* vsp/place.c: by what it finds in its turns a thread waits for the next one, or takes the processor. */
+/* vsp/place.c: by what it finds in its turns a thread waits for the next one, or takes the
+ * processor. */
 #include <errno.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -35,7 +36,8 @@ static int setup(void **state)
 	return 0;
 }
 
-/* Turns of so many packets until the kernel is asked for something, at most `max`; how many there were. */
+/* Turns of so many packets until the kernel is asked for something, at most `max`; how many there
+ * were. */
 static unsigned int turns_until_asked(struct vsp_place *place, unsigned int packets,
 				      unsigned int max)
 {

@@ -62,7 +62,8 @@ static void processor_registers_are_the_homes(void **state)
 	assert_int_equal(set(HV_X64_REGISTER_CR0, 1), HV_STATUS_INVALID_REGISTER_VALUE);
 }
 
-/* CR8 is the upper half of the TPR (Intel SDM vol. 3, 11.8.6; APM vol. 2, 16.3.4); setting it clears the lower. */
+/* CR8 is the upper half of the TPR (Intel SDM vol. 3, 11.8.6; APM vol. 2, 16.3.4); setting it
+ * clears the lower. */
 static void cr8_is_the_class_of_the_tpr(void **state)
 {
 	(void)state;
@@ -276,7 +277,8 @@ static void the_tsc_is_an_offset(void **state)
 	assert_int_equal(get(HV_X64_REGISTER_TSC), 1500);
 }
 
-/* The TSC page is withdrawn while VPs differ, and true again when they agree; a deadline follows. */
+/* The TSC page is withdrawn while VPs differ, and true again when they agree; a deadline
+ * follows. */
 static void what_is_computed_from_the_tsc_follows_it(void **state)
 {
 	const struct ms_hyperv_tsc_page *page = child->tsc_page;

@@ -1,6 +1,7 @@
 /*
- * backend/root_state.c: a VP's state goes into parts and comes back as it was, and what is damaged changes nothing. The test stands
- * where the module would: a VP is a list of registers and some pages.
+ * backend/root_state.c: a VP's state goes into parts and comes back as it was, and what is damaged
+ * changes nothing. The test stands where the module would: a VP is a list of registers and some
+ * pages.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -275,7 +276,8 @@ static void an_answer_is_taken_along(void **state)
 	assert_true(fake_register(HV_X64_REGISTER_R15)->value.reg64 == 0xf);
 }
 
-/* The partition's part is good until it is the one that is damaged; then the VP's is not looked at. */
+/* The partition's part is good until it is the one that is damaged; then the VP's is not looked
+ * at. */
 static void damage_changes_nothing(void **state)
 {
 	size_t size = save();

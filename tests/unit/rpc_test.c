@@ -1,4 +1,5 @@
-/* hosted/rpc.c and form.c by a small server of the test's: what reaches a method, and how everything else is refused. */
+/* hosted/rpc.c and form.c by a small server of the test's: what reaches a method, and how
+ * everything else is refused. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

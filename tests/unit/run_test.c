@@ -1,6 +1,7 @@
 /*
- * hypervisor/run.c: which of the events that wait for a VP goes in at an entry, and what the processor is asked to tell so
- * that the others follow. The processor has one place for an event, and two windows.
+ * hypervisor/run.c: which of the events that wait for a VP goes in at an entry, and what the
+ * processor is asked to tell so that the others follow. The processor has one place for an event,
+ * and two windows.
  */
 #include <setjmp.h>
 #include <stdarg.h>

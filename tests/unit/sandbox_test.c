@@ -1,6 +1,7 @@
 /*
- * worker/sandbox.c: what a process in it may not do ends it, and a disk queue that it had before goes on. Each case is a
- * process of its own, and calls the kernel directly: the sanitizers want more than a worker does.
+ * worker/sandbox.c: what a process in it may not do ends it, and a disk queue that it had before
+ * goes on. Each case is a process of its own, and calls the kernel directly: the sanitizers want
+ * more than a worker does.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -553,7 +554,8 @@ static void end(struct worker *worker)
 	assert_int_equal(status, 0);
 }
 
-/* As the user of one worker, but without its filter and rules: what is out of reach by the user alone. */
+/* As the user of one worker, but without its filter and rules: what is out of reach by the user
+ * alone. */
 static int reach(unsigned int user, pid_t other)
 {
 	struct iovec here = {page, 1}, there = {page, 1};

@@ -1,6 +1,7 @@
 /*
- * A machine's state, written and read: memory and every owner's part come back as they were; a file with anything damaged, of another machine, or that
- * somebody gave up is refused before a VP is touched. The owners are this test's, and keep a number each.
+ * A machine's state, written and read: memory and every owner's part come back as they were; a file
+ * with anything damaged, of another machine, or that somebody gave up is refused before a VP is
+ * touched. The owners are this test's, and keep a number each.
  */
 #include "worker/save.h"
 

@@ -1,6 +1,6 @@
 /*
- * worker/say.c: what a guest can cause to be said has an end, and what was left out is counted; with the guest's serial line on the
- * same pipe none cuts a line of the other's.
+ * worker/say.c: what a guest can cause to be said has an end, and what was left out is counted;
+ * with the guest's serial line on the same pipe none cuts a line of the other's.
  */
 #include <fcntl.h>
 #include <poll.h>

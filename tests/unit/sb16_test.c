@@ -1,4 +1,5 @@
-/* devices/sb16.c and devices/dma.c: the mixer, the DSP's commands, streams by DMA, and what a program finds there. */
+/* devices/sb16.c and devices/dma.c: the mixer, the DSP's commands, streams by DMA, and what a
+ * program finds there. */
 #include "tests/fake/board.h"
 
 #include <string.h>

@@ -275,7 +275,8 @@ static void note_end(struct scsi_request *request)
 	*(bool *)request->user = true;
 }
 
-/* A write of another queue's is under way when the cache goes off: it ends as one without a cache. */
+/* A write of another queue's is under way when the cache goes off: it ends as one without a
+ * cache. */
 static void test_cache_goes_off_under_a_write(void **state)
 {
 	uint8_t list[24] = {0, 0, 0, 0, 0x08, 18};
@@ -315,7 +316,8 @@ static bool is_time_to_cancel(const struct scsi_request *request)
 	return ++asked == cancel_at;
 }
 
-/* Cancelled before its first step, its second, and so on; then not. Returns how many steps there are. */
+/* Cancelled before its first step, its second, and so on; then not. Returns how many steps there
+ * are. */
 static unsigned cancel_each_step(const uint8_t *cdb, unsigned cdb_length, uint8_t *out,
 				 uint32_t length)
 {

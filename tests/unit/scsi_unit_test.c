@@ -297,7 +297,8 @@ static void test_attach_refuses(void **state)
 static int detach_result, status_then;
 static bool finished;
 
-/* Once the unit is gone the request's I/O has ended; that its answer has gone out is not promised. */
+/* Once the unit is gone the request's I/O has ended; that its answer has gone out is not
+ * promised. */
 static void *detach(void *argument)
 {
 	const struct scsi_request *r = argument;

@@ -1,6 +1,6 @@
 /*
- * hypervisor/sleep.c: which writes of the root enter a sleep state (ACPI 6.5, 4.8.3.2.1: SLP_TYP 12:10, SLP_EN 13; 4.8.3.7: 4:2 and
- * 5), at ports and in memory.
+ * hypervisor/sleep.c: which writes of the root enter a sleep state (ACPI 6.5, 4.8.3.2.1: SLP_TYP
+ * 12:10, SLP_EN 13; 4.8.3.7: 4:2 and 5), at ports and in memory.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -107,7 +107,8 @@ static void dmidecode_reads_them(void **state)
 	}
 	smbios_build(&smbios, &machine);
 	smbios_place(&smbios, tables);
-	/* In a file the address of the table is its place there; the sum of the part that has it is mended. */
+	/* In a file the address of the table is its place there; the sum of the part that has it is
+	 * mended. */
 	tables[21] += 0x0f + 0xf0; /* 0xff020 becomes 32 */
 	memcpy(tables + 0x18, &table, 4);
 	file = mkstemp(path);

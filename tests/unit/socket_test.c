@@ -1,6 +1,6 @@
 /*
- * Sockets between a guest that speaks as Linux's hv_sock does, and programs. The test's thread is the control thread of VMBus, the guest and
- * all programs; the connections have theirs.
+ * Sockets between a guest that speaks as Linux's hv_sock does, and programs. The test's thread is
+ * the control thread of VMBus, the guest and all programs; the connections have theirs.
  */
 #include "tests/fake/vmbus_guest.h"
 #include "hosted/listen.h"

@@ -1,4 +1,5 @@
-/* worker/sound.c: what is played is in the file, at one rate, however it is played; what the file does not take is said and lost. */
+/* worker/sound.c: what is played is in the file, at one rate, however it is played; what the file
+ * does not take is said and lost. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>

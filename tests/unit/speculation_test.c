@@ -1,5 +1,6 @@
 /*
- * What a decision becomes: the bytes that run.S looks at, MSRs, and the flushes around a child's turn.
+ * What a decision becomes: the bytes that run.S looks at, MSRs, and the flushes around a child's
+ * turn.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,5 @@
-/* Saved states: what is written reads back, and what is damaged is refused by the name of its part. */
+/* Saved states: what is written reads back, and what is damaged is refused by the name of its
+ * part. */
 #include "lib/state.h"
 
 #include <setjmp.h>
@@ -18,7 +19,8 @@ void check_failed(const char *file, int line, const char *what)
 static uint8_t bytes[256];
 static size_t size;
 
-/* vmbus 2 { u8, u16, bool, channel 1 { u32, 5 bytes }, channel 1 { u32, 5 bytes } }, last 1 { u64 } */
+/* vmbus 2 { u8, u16, bool, channel 1 { u32, 5 bytes }, channel 1 { u32, 5 bytes } }, last 1 {
+ * u64 } */
 static size_t write_all(void *to, size_t room)
 {
 	struct state_writer w = state_writer(to, room);

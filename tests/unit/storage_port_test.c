@@ -1,5 +1,6 @@
 /*
- * A port of a controller's units: commands from several threads, two ports at one disk, an end amidst commands.
+ * A port of a controller's units: commands from several threads, two ports at one disk, an end
+ * amidst commands.
  */
 #include <pthread.h>
 #include <setjmp.h>

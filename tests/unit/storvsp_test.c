@@ -381,7 +381,8 @@ static void begin_log(void)
 	}
 }
 
-/* Does the guest itself write there? To its half of the ring, and to the control page of the other. */
+/* Does the guest itself write there? To its half of the ring, and to the control page of the
+ * other. */
 static bool is_guests(uint32_t page)
 {
 	uint32_t i;
@@ -1132,7 +1133,8 @@ static void test_migrate_in_the_handshake(void **state)
 
 enum { FLYING = 12, USED = 3 };
 
-/* Requests on several channels, a pause at any of their steps: each is answered once, with its data. */
+/* Requests on several channels, a pause at any of their steps: each is answered once, with its
+ * data. */
 static void test_migrate_under_way(void **state)
 {
 	struct guest_packet answer;
@@ -1198,7 +1200,8 @@ static void test_migrate_while_writing(void **state)
 	}
 }
 
-/* The guest reads no answers: those that have no room go over, and the requests that nobody has taken. */
+/* The guest reads no answers: those that have no room go over, and the requests that nobody has
+ * taken. */
 static void test_migrate_without_room(void **state)
 {
 	struct storvsp_packet packet = srb(0, (uint8_t[6]){0}, 6, STORVSP_DATA_NONE, 0);
@@ -1224,7 +1227,8 @@ static void test_migrate_without_room(void **state)
 	assert_false(guest_receive(&channels[0], &answer));
 }
 
-/* What would take hours is ended for a pause, and begins anew in the other machine; there it can be ended as well. */
+/* What would take hours is ended for a pause, and begins anew in the other machine; there it can be
+ * ended as well. */
 static void test_migrate_long_requests(void **state)
 {
 	unsigned i;
@@ -1252,7 +1256,8 @@ static void test_pause_long_requests(void **state)
 	expect_announcement();
 }
 
-/* Pauses that are over at once, most of them before the channel's thread has seen them: what they put aside goes on all the same. */
+/* Pauses that are over at once, most of them before the channel's thread has seen them: what they
+ * put aside goes on all the same. */
 static void test_pauses_that_nobody_sees(void **state)
 {
 	unsigned i;
@@ -1290,7 +1295,8 @@ static void test_close_what_is_aside(void **state)
 	wait_for_open(0);
 }
 
-/* A reset and what it waits for, on two channels: all are answered, and the reset after what came before it. */
+/* A reset and what it waits for, on two channels: all are answered, and the reset after what came
+ * before it. */
 static void test_migrate_a_reset(void **state)
 {
 	unsigned turn, i;
@@ -1420,8 +1426,8 @@ static void test_refused_states(void **state)
 }
 
 /*
- * Cut anywhere: refused. A bit of each third byte: refused, or loaded, and then all of it ends. A machine
- * takes its time to make; the fuzzers do more of it.
+ * Cut anywhere: refused. A bit of each third byte: refused, or loaded, and then all of it ends. A
+ * machine takes its time to make; the fuzzers do more of it.
  */
 static void test_damaged_states(void **state)
 {

@@ -1,6 +1,6 @@
 /*
- * Control blocks as the processor leaves them, and what svm/exit.c and svm/inject.c make of them (APM vol. 2, 15.7 to 15.14, 15.20,
- * appendix C).
+ * Control blocks as the processor leaves them, and what svm/exit.c and svm/inject.c make of them
+ * (APM vol. 2, 15.7 to 15.14, 15.20, appendix C).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -196,7 +196,8 @@ static void test_an_interrupted_delivery_is_repeated(void **state)
 	assert_int_equal(vmcb.event_injection, 0x30 | SVM_EVENT_VALID);
 }
 
-/* INT n, and INT3 and INTO, which the processor calls exceptions (15.7.2): RIP is at the instruction, which raises it again. */
+/* INT n, and INT3 and INTO, which the processor calls exceptions (15.7.2): RIP is at the
+ * instruction, which raises it again. */
 static void test_the_guests_own_software_events_are_raised_again(void **state)
 {
 	static const uint64_t events[] = {0x80000480, 0x80000303, 0x80000304};
@@ -213,7 +214,8 @@ static void test_the_guests_own_software_events_are_raised_again(void **state)
 	assert_int_equal(vmcb.event_injection, 0x80000301);
 }
 
-/* An injected one returns behind its instruction; cut short, it goes in again (15.20: without NRIP save RIP has to be there). */
+/* An injected one returns behind its instruction; cut short, it goes in again (15.20: without NRIP
+ * save RIP has to be there). */
 static void an_injected_software_event(uint64_t pending, uint64_t event, uint8_t length, bool nrip)
 {
 	vcpu.rip = 0x1000;
@@ -263,7 +265,8 @@ static void test_an_intercepted_breakpoint_goes_back(void **state)
 	assert_int_equal(vcpu.event_length, 0);
 }
 
-/* The intercept comes before the IRET (15.9): the next NMI waits until it is done, with IF clear as well, and the guest sees no TF. */
+/* The intercept comes before the IRET (15.9): the next NMI waits until it is done, with IF clear as
+ * well, and the guest sees no TF. */
 static void test_nmi_ends_behind_iret(void **state)
 {
 	(void)state;
@@ -316,7 +319,8 @@ static void test_a_step_keeps_what_is_the_guests(void **state)
 	assert_int_equal(vmcb.rflags, 0x102);
 }
 
-/* An IRET that faults, or meets a page that is not there yet, is still to be done: its frame has no TF of ours. */
+/* An IRET that faults, or meets a page that is not there yet, is still to be done: its frame has no
+ * TF of ours. */
 static void test_a_step_that_fails_leaves_no_trace(void **state)
 {
 	static const uint64_t codes[] = {SVM_EXIT_EXCEPTION + EXC_GP, SVM_EXIT_NPF, SVM_EXIT_INTR};
@@ -399,7 +403,8 @@ static void test_double_and_triple_faults(void **state)
 	assert_int_equal(shutdowns, 1);
 }
 
-/* 15.21.4: a window opens above the TPR. QEMU's opens beside it (last, since that is remembered for good). */
+/* 15.21.4: a window opens above the TPR. QEMU's opens beside it (last, since that is remembered for
+ * good). */
 static void test_a_window_that_opens_too_early(void **state)
 {
 	(void)state;

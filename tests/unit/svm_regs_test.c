@@ -1,5 +1,6 @@
 /*
- * Registers in a control block, by MSR number and by TLFS name: what svm/regs.c takes, and what it leaves to others.
+ * Registers in a control block, by MSR number and by TLFS name: what svm/regs.c takes, and what it
+ * leaves to others.
  */
 #include <setjmp.h>
 #include <stdarg.h>

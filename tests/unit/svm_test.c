@@ -1,6 +1,6 @@
 /*
- * hypervisor/arch/x86/svm/svm.c: what a guest is left for. Bits stand here by their numbers in the control block (APM vol. 2,
- * appendix B), so that a wrong constant cannot agree with itself.
+ * hypervisor/arch/x86/svm/svm.c: what a guest is left for. Bits stand here by their numbers in the
+ * control block (APM vol. 2, appendix B), so that a wrong constant cannot agree with itself.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -160,7 +160,8 @@ static void create(struct partition *p, uint32_t features)
 	assert_int_equal(vcpu.vmcb_pa, (uintptr_t)vmcb);
 }
 
-/* A device's interrupts, its NMI and its INIT; the processor's own virtualization; what would tell of, or change, the machine. */
+/* A device's interrupts, its NMI and its INIT; the processor's own virtualization; what would tell
+ * of, or change, the machine. */
 static void what_every_guest_is_left_for(void **state)
 {
 	const uint32_t first = BIT(0) | BIT(1) | BIT(3) | BIT(15) | BIT(18) | BIT(22) | BIT(24) |

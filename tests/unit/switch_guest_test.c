@@ -1,4 +1,5 @@
-/* switch/guest.c with both workers played here: frames through rings, memory that comes back, and workers that lie. */
+/* switch/guest.c with both workers played here: frames through rings, memory that comes back, and
+ * workers that lie. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

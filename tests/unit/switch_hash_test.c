@@ -1,6 +1,6 @@
 /*
- * switch/hash.c: the values that the definition of receive side scaling gives for checks ("Verifying the RSS hash calculation"), of frames
- * as the switch reads them.
+ * switch/hash.c: the values that the definition of receive side scaling gives for checks
+ * ("Verifying the RSS hash calculation"), of frames as the switch reads them.
  */
 #include <arpa/inet.h>
 #include <setjmp.h>

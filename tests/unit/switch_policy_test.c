@@ -852,7 +852,8 @@ static void a_reserve_of_what_there_is_room_for(void **state)
 	assert_int_equal(edges[2].port->stats.drops[DROP_NO_ROOM], 0);
 }
 
-/* Long frames of a port that has little to say among others, who say nothing: they are not in each other's way. */
+/* Long frames of a port that has little to say among others, who say nothing: they are not in each
+ * other's way. */
 static void queue_more_than_its_reserve(void)
 {
 	settings(0)->reserve_weight = 1;
@@ -1142,7 +1143,8 @@ static void one_receivers_sum_is_not_anothers(void **state)
 
 /* ---- a virtual function ---- */
 
-/* What is for its guest leaves by the card, and the port hears nothing; what it says itself is heard. */
+/* What is for its guest leaves by the card, and the port hears nothing; what it says itself is
+ * heard. */
 static void one_that_is_elsewhere(void **state)
 {
 	struct fake_edge card = {.room = FAKE_FRAMES};
@@ -1222,7 +1224,8 @@ static void a_function_keeps_few_policies(void **state)
 
 /* ---- a team of uplinks ---- */
 
-/* Ports 3 and 4 are its members; station 9 is out there, and known. Port 1's first choice is port 4, that of 0 and 2 port 3. */
+/* Ports 3 and 4 are its members; station 9 is out there, and known. Port 1's first choice is port
+ * 4, that of 0 and 2 port 3. */
 static void make_team(void)
 {
 	for (uint32_t i = 3; i < PORTS; i++) {
@@ -1343,7 +1346,8 @@ static void a_team_goes_on_when_a_link_is_down(void **state)
 	fake_attach(&edges[3], net, "again");
 }
 
-/* A port may name its first choice; while that has no link, or is no member, it has another all the same. */
+/* A port may name its first choice; while that has no link, or is no member, it has another all the
+ * same. */
 static void a_port_names_its_uplink(void **state)
 {
 	(void)state;

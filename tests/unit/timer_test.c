@@ -1,6 +1,6 @@
 /*
- * hypervisor/timer.c and timer_queue.c: deadlines in order, however many there are, and no expiry that comes after its VP was
- * disarmed. Threads run as LPs, on the LPs' own stacks.
+ * hypervisor/timer.c and timer_queue.c: deadlines in order, however many there are, and no expiry
+ * that comes after its VP was disarmed. Threads run as LPs, on the LPs' own stacks.
  */
 #include <pthread.h>
 #include <sched.h>

@@ -1,4 +1,5 @@
-/* devices/tpm_crb.c: the registers' course, as the TCG's interface has it, and what is not the guest's to do. */
+/* devices/tpm_crb.c: the registers' course, as the TCG's interface has it, and what is not the
+ * guest's to do. */
 #include "tests/fake/board.h"
 
 #include <string.h>

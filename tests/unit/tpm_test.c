@@ -1,4 +1,5 @@
-/* worker/tpm*.c with the program swtpm itself: commands, what outlives the power, what a saved state takes with it, and a TPM that ends. */
+/* worker/tpm*.c with the program swtpm itself: commands, what outlives the power, what a saved
+ * state takes with it, and a TPM that ends. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -227,7 +228,8 @@ static int load(struct tpm *to, const uint8_t *from, size_t size)
 	return tpm_load(to, &list);
 }
 
-/* A TPM that has gone on from a state is the one that it was saved of, at that moment; whatever its file had. */
+/* A TPM that has gone on from a state is the one that it was saved of, at that moment; whatever its
+ * file had. */
 static void a_saved_state(void **state)
 {
 	static uint8_t saved[1 << 20];
@@ -256,7 +258,8 @@ static void a_saved_state(void **state)
 	assert_int_equal(load(&tpm, saved, 100), -EINVAL);
 }
 
-/* What has come by a state is in the file at once, and on its medium when that is asked for: the next start, however this one ends, is the moved TPM's. */
+/* What has come by a state is in the file at once, and on its medium when that is asked for: the
+ * next start, however this one ends, is the moved TPM's. */
 static pid_t only_child(void);
 
 static void a_moved_one_is_in_its_file(void **state)

@@ -1,5 +1,6 @@
 /*
- * Two LPs as two threads, whose counters are the number of times that one was read, and an offset of their own.
+ * Two LPs as two threads, whose counters are the number of times that one was read, and an offset
+ * of their own.
  */
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,5 +1,6 @@
 /*
- * The network adapter against the 21140A's manual and the data sheets of what hangs on it, as drivers use it: Linux's tulip, BSD's dc, iPXE's.
+ * The network adapter against the 21140A's manual and the data sheets of what hangs on it, as
+ * drivers use it: Linux's tulip, BSD's dc, iPXE's.
  */
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /*
- * hypervisor/arch/x86/vmx/vcpu.c: what a guest is left for. Bits stand here by their numbers in the controls (SDM vol. 3, tables 25-7
- * and 25-8), so that a wrong constant cannot agree with itself.
+ * hypervisor/arch/x86/vmx/vcpu.c: what a guest is left for. Bits stand here by their numbers in the
+ * controls (SDM vol. 3, tables 25-7 and 25-8), so that a wrong constant cannot agree with itself.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -172,7 +172,8 @@ static void mode(struct partition *p, bool x2apic)
 	vmx_set_apic_mode(&vcpu, x2apic);
 }
 
-/* The caches are everybody's, and who loops may wait for a VP that does not run: a child is left for both, in whatever mode its APIC is. */
+/* The caches are everybody's, and who loops may wait for a VP that does not run: a child is left
+ * for both, in whatever mode its APIC is. */
 static void a_child_is_left_for_wbinvd_and_loops_of_pause(void **state)
 {
 	(void)state;
@@ -185,7 +186,8 @@ static void a_child_is_left_for_wbinvd_and_loops_of_pause(void **state)
 	}
 }
 
-/* The mode in which a guest has its TPR to itself is that of its APIC, where the processor has it. */
+/* The mode in which a guest has its TPR to itself is that of its APIC, where the processor has
+ * it. */
 static void the_tpr_is_the_guests_in_x2apic_mode(void **state)
 {
 	uint64_t plain;
@@ -205,7 +207,8 @@ static void the_tpr_is_the_guests_in_x2apic_mode(void **state)
 	assert_int_equal(vmcs[MSR_BITMAP], plain);
 }
 
-/* #DB and #AC could follow each other for ever, and machine checks are the root's: whatever the parent wants besides. */
+/* #DB and #AC could follow each other for ever, and machine checks are the root's: whatever the
+ * parent wants besides. */
 static void exceptions_that_always_stop(void **state)
 {
 	(void)state;

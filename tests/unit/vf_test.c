@@ -1,4 +1,5 @@
-/* The message by which a card's driver sets one of its functions, taken apart as the kernel does. */
+/* The message by which a card's driver sets one of its functions, taken apart as the kernel
+ * does. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,6 @@
 /*
- * The VGA: modes as BIOSes set them, the three kinds of window, planes by latches and write modes, dispi; and what is drawn of each.
+ * The VGA: modes as BIOSes set them, the three kinds of window, planes by latches and write modes,
+ * dispi; and what is drawn of each.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /*
- * Synthetic video, against a guest that speaks as Linux's hyperv_drm does, and one that does not. The test's thread is the control thread of VMBus,
- * the guest and who looks; the device has its own.
+ * Synthetic video, against a guest that speaks as Linux's hyperv_drm does, and one that does not.
+ * The test's thread is the control thread of VMBus, the guest and who looks; the device has its
+ * own.
  */
 #include "include/vsp/synthvid.h"
 #include "tests/fake/vmbus_guest.h"

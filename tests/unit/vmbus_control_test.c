@@ -543,7 +543,8 @@ static void a_signal_by_page_arrives(void **state)
 	assert_int_equal(guest.acquired[GUEST_MONITOR_PAGE], 0);
 }
 
-/* Nobody says that the bit is set: the server wakes of itself, but not for a machine that stands still, or has no such channel. */
+/* Nobody says that the bit is set: the server wakes of itself, but not for a machine that stands
+ * still, or has no such channel. */
 static void the_server_wakes_to_look_at_the_page(void **state)
 {
 	struct pollfd fd = {.fd = vmbus_fd(guest.bus), .events = POLLIN};
@@ -716,7 +717,8 @@ static void rescind_of_an_open_channel(void **state)
 	assert_non_null(guest_take(CHANNELMSG_OFFERCHANNEL));
 }
 
-/* It stays open until the guest closes it, or releases it without that, or is not waited for any more. */
+/* It stays open until the guest closes it, or releases it without that, or is not waited for any
+ * more. */
 static void withdrawal_of_an_open_channel(void **state)
 {
 	uint32_t relid = offer_and_connect(VERSION_WIN10_V5_3);

@@ -84,7 +84,8 @@ static void first_look_needs_no_signal(void **state)
 	assert_true(event_is_set());
 }
 
-/* Version 0.13 shares both signals; 1.1 has its own one to the host, which is why its offers name a connection. */
+/* Version 0.13 shares both signals; 1.1 has its own one to the host, which is why its offers name a
+ * connection. */
 static void old_versions_signal_by_a_page(uint32_t version)
 {
 	uint8_t *page = guest_page(GUEST_INTERRUPT_PAGE);

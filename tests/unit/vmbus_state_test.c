@@ -1,6 +1,6 @@
 /*
- * vmbus/state.c: a server is saved, destroyed and loaded into a new one, and the guest notices nothing; what
- * is damaged is refused by the name of its part, and changes nothing.
+ * vmbus/state.c: a server is saved, destroyed and loaded into a new one, and the guest notices
+ * nothing; what is damaged is refused by the name of its part, and changes nothing.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -82,7 +82,8 @@ static uint8_t *save(void)
 	return guest_save(NULL, &size);
 }
 
-/* The old machine goes, without a word to its guest; the new one has the same devices, and is paused. */
+/* The old machine goes, without a word to its guest; the new one has the same devices, and is
+ * paused. */
 static void new_machine(void)
 {
 	guest_restart();
@@ -207,7 +208,8 @@ static void open_channels_with_an_interrupt_page_go_on(void **state)
 	assert_true(device_is_signalled(&devices[0]));
 }
 
-/* Packets that nobody has read, answers that the guest has not read, and a device that waits for room. */
+/* Packets that nobody has read, answers that the guest has not read, and a device that waits for
+ * room. */
 static void set_by_page(bool value)
 {
 	by_page = value;

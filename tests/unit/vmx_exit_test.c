@@ -226,7 +226,8 @@ static void test_an_interrupted_delivery_is_repeated(void **state)
 	assert_int_equal(vmx.error, 6);
 }
 
-/* INT n, INT1, INT3 and INTO go in again as such, with the length by which RIP is to be moved (26.2.1.3, 27.2.5). */
+/* INT n, INT1, INT3 and INTO go in again as such, with the length by which RIP is to be moved
+ * (26.2.1.3, 27.2.5). */
 static void test_an_interrupted_software_event_is_repeated(void **state)
 {
 	static const uint32_t events[] = {0x80 | 4u << 8, 1 | 5u << 8, 3 | 6u << 8, 4 | 6u << 8};
@@ -266,7 +267,8 @@ static void test_an_intercepted_breakpoint_goes_back(void **state)
 	assert_int_equal(vmcs[ENTRY_LENGTH], 1);
 }
 
-/* SDM vol. 3, 17.3.1.1, 6.15 and 26.6.1.1: faults push RF as it is in the VMCS, and GD is left to us. */
+/* SDM vol. 3, 17.3.1.1, 6.15 and 26.6.1.1: faults push RF as it is in the VMCS, and GD is left to
+ * us. */
 static void test_what_an_exception_does_to_flags(void **state)
 {
 	(void)state;

@@ -263,8 +263,8 @@ static void masked_halts_need_an_nmi(void **state)
 }
 
 /*
- * A processor handles one NMI and keeps one (Intel SDM vol. 3, 6.7.1): of three that come before the VP runs two are left; while
- * one is being handled, one.
+ * A processor handles one NMI and keeps one (Intel SDM vol. 3, 6.7.1): of three that come before
+ * the VP runs two are left; while one is being handled, one.
  */
 static void two_nmis_wait(void **state)
 {
@@ -302,8 +302,8 @@ static void read_guest_idle(void)
 }
 
 /*
- * A handler waits for a lock in guest idle, as Linux does, before its EOI: the IPI that wakes it is of the class in service. A HLT
- * there would go on.
+ * A handler waits for a lock in guest idle, as Linux does, before its EOI: the IPI that wakes it is
+ * of the class in service. A HLT there would go on.
  */
 static void guest_idle_ends_by_an_interrupt_of_any_priority(void **state)
 {

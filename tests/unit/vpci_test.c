@@ -1,6 +1,6 @@
 /*
- * Virtual PCI against a guest that speaks as Linux's pci-hyperv does, and one that does not. The test's thread is the control thread of VMBus, the guest and its VPs;
- * the device has its own.
+ * Virtual PCI against a guest that speaks as Linux's pci-hyperv does, and one that does not. The
+ * test's thread is the control thread of VMBus, the guest and its VPs; the device has its own.
  */
 #include "include/vsp/vpci.h"
 #include "tests/fake/vmbus_guest.h"

@@ -1,6 +1,7 @@
 /*
- * The thread of a channel: a device that answers every packet, some of them later, on the thread's own sleep and
- * on one of the device's; a fake guest before it. The test's thread is the control thread of VMBus.
+ * The thread of a channel: a device that answers every packet, some of them later, on the thread's
+ * own sleep and on one of the device's; a fake guest before it. The test's thread is the control
+ * thread of VMBus.
  */
 #include "tests/fake/vmbus_guest.h"
 #include "vsp/channel.h"
@@ -390,7 +391,8 @@ static int take_turn(unsigned packets)
 	return atomic_load(&device.policy);
 }
 
-/* Whether the thread waits for its turn is tried now and then, and kept up while that brings company. */
+/* Whether the thread waits for its turn is tried now and then, and kept up while that brings
+ * company. */
 static void test_place(void **state)
 {
 	unsigned turns = 0, i;
@@ -516,7 +518,8 @@ static void test_pause_waits(void **state)
 	vmbus_resume(guest.bus);
 }
 
-/* What is under way does not end, and the pause is given up: the channel goes on beside it, and the next pause waits anew. */
+/* What is under way does not end, and the pause is given up: the channel goes on beside it, and the
+ * next pause waits anew. */
 static void test_pause_is_given_up(void **state)
 {
 	unsigned i;

@@ -1,6 +1,7 @@
 /*
- * The channels of a device: offered, opened again and again, withdrawn with the primary one, loaded, destroyed at any time. The channels'
- * threads answer nothing; the test's thread is the control thread of VMBus.
+ * The channels of a device: offered, opened again and again, withdrawn with the primary one,
+ * loaded, destroyed at any time. The channels' threads answer nothing; the test's thread is the
+ * control thread of VMBus.
  */
 #include "tests/fake/vmbus_guest.h"
 #include "vsp/device.h"

@@ -1,7 +1,7 @@
 /*
- * hypervisor/iommu.c and vtd.c with units that are simulated by the VT-d specification's numbers: registers (11.4), queue (6.5), tables
- * (9.1, 9.3, 9.8), entries for interrupts (9.10), fault records (11.4.14). What the root sees of a unit (vtd_root.c) is asked as Linux
- * asks it.
+ * hypervisor/iommu.c and vtd.c with units that are simulated by the VT-d specification's numbers:
+ * registers (11.4), queue (6.5), tables (9.1, 9.3, 9.8), entries for interrupts (9.10), fault
+ * records (11.4.14). What the root sees of a unit (vtd_root.c) is asked as Linux asks it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -137,8 +137,8 @@ static const uint64_t *page(uint64_t entry)
 }
 
 /*
- * The unit looks at an entry when it has forgotten it, and uses it then. Between two domains it must have seen one that is not present,
- * and what it remembers of the one before must be gone.
+ * The unit looks at an entry when it has forgotten it, and uses it then. Between two domains it
+ * must have seen one that is not present, and what it remembers of the one before must be gone.
  */
 static void see_context(struct unit *unit)
 {
@@ -254,8 +254,8 @@ static bool reaches(const struct unit *unit, uint16_t device, uint64_t spn)
 }
 
 /*
- * A message by the number of an entry, as the unit takes it: the vector and, in the upper half, the processor; 0: it is refused. Where
- * nothing is remapped everything passes.
+ * A message by the number of an entry, as the unit takes it: the vector and, in the upper half, the
+ * processor; 0: it is refused. Where nothing is remapped everything passes.
  */
 #define PASSES 1u
 static uint64_t raise(struct unit *unit, uint16_t device, uint32_t at)
@@ -344,7 +344,8 @@ static void test_all_devices_are_in_the_domain(void **state)
 	assert_false(reaches(&units[0], 0, (BASE(1) >> 12) + 1));
 }
 
-/* A bus with such a device has tables of its own in each unit, and gives them back with the last. */
+/* A bus with such a device has tables of its own in each unit, and gives them back with the
+ * last. */
 static void test_a_device_changes_its_domain(void **state)
 {
 	uint64_t free, spn = 0x100;
@@ -787,7 +788,8 @@ static void test_what_nobody_is_given(void **state)
 	}
 }
 
-/* Processors of more than 8 bits, for units in whose entries there is room; the root's entries have the width that it chose. */
+/* Processors of more than 8 bits, for units in whose entries there is room; the root's entries have
+ * the width that it chose. */
 static void test_wide_ids(void **state)
 {
 	(void)state;

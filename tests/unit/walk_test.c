@@ -1,6 +1,6 @@
 /*
- * hypervisor/arch/x86/walk.c and insn.c: what a guest's page tables and its bytes at RIP mean, in every mode. Both read what a
- * guest may change at any time.
+ * hypervisor/arch/x86/walk.c and insn.c: what a guest's page tables and its bytes at RIP mean, in
+ * every mode. Both read what a guest may change at any time.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -392,7 +392,8 @@ static void any_tables_end_a_walk(void **state)
 
 static struct insn_access access;
 
-/* The bytes at RIP, at the end of what there is of memory, so that nothing behind them can be read. */
+/* The bytes at RIP, at the end of what there is of memory, so that nothing behind them can be
+ * read. */
 static bool decode(unsigned int code_bits, const uint8_t *bytes, uint32_t length)
 {
 	vcpu.rip = sizeof(ram) - length;
@@ -495,7 +496,8 @@ static void what_is_cut_off_is_refused(void **state)
 	}
 }
 
-/* Longer than any instruction may be, with the opcode last: nothing behind the bytes is looked at. */
+/* Longer than any instruction may be, with the opcode last: nothing behind the bytes is looked
+ * at. */
 static void prefixes_without_an_end(void **state)
 {
 	uint8_t bytes[INSN_MAX];
@@ -534,7 +536,8 @@ static void any_bytes_are_decoded_or_refused(void **state)
 	}
 }
 
-/* Something of what a fetch depends on. Tables stand in pages 1 to 4 and 5 to 8, code in 9 to 12. */
+/* Something of what a fetch depends on. Tables stand in pages 1 to 4 and 5 to 8, code in 9 to
+ * 12. */
 static void change(void)
 {
 	unsigned int level = 1 + (unsigned int)rand() % 4, table = level + 4 * (rand() & 1);

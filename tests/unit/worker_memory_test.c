@@ -1,6 +1,6 @@
 /*
- * worker/memory.c: where guest addresses are in this process and who uses them, the log of what was written, pages that go, and
- * what is mapped into a partition.
+ * worker/memory.c: where guest addresses are in this process and who uses them, the log of what was
+ * written, pages that go, and what is mapped into a partition.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -550,7 +550,8 @@ static void blocks_in_use_stay(void **state)
 	memory_destroy(&memory);
 }
 
-/* Memory that comes while the guest runs: from an aligned address on, with nothing in the gap before. */
+/* Memory that comes while the guest runs: from an aligned address on, with nothing in the gap
+ * before. */
 static void memory_is_added(void **state)
 {
 	struct backend_partition partition = {0};
@@ -582,7 +583,8 @@ static void memory_is_added(void **state)
 	assert_null(at(&memory, 8 * MIB, 10 * MIB));
 	assert_int_equal(memory_bring_back(&memory, 12 * MIB), -EINVAL);
 	assert_non_null(at(&memory, 10 * MIB - 1, 1));
-	/* A block of it goes and comes as others do; what was refused by the guest is none again. */
+	/* A block of it goes and comes as others do; what was refused by the guest is none
+	 * again. */
 	assert_int_equal(memory_give_back(&memory, 18 * MIB), 0);
 	assert_int_equal(memory_find_room(&memory, 8 * MIB, &gpa), true);
 	assert_int_equal(gpa, 24 * MIB);
@@ -712,7 +714,8 @@ static void what_is_there_is_left_alone(void **state)
 	memory_destroy(&memory);
 }
 
-/* What the hypervisor knew to be written in a block is forgotten with its mapping: all of it counts as written. */
+/* What the hypervisor knew to be written in a block is forgotten with its mapping: all of it counts
+ * as written. */
 static void what_was_to_go_is_dirty(void **state)
 {
 	struct backend_partition partition = {0};
@@ -747,8 +750,8 @@ static void what_was_to_go_is_dirty(void **state)
 }
 
 /*
- * One gives, two touch. Whoever has acquired a page has it: what is written there is read there, also when a VP that found the block away comes
- * late.
+ * One gives, two touch. Whoever has acquired a page has it: what is written there is read there,
+ * also when a VP that found the block away comes late.
  */
 static struct memory shared_blocks;
 static atomic_bool blocks_end;

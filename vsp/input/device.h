@@ -1,6 +1,6 @@
 /*
- * What keyboard and mouse are made of: input.c is the device, its channel and what it agrees on with the guest; keyboard.c and mouse.c say what they are
- * and what waits for the guest.
+ * What keyboard and mouse are made of: input.c is the device, its channel and what it agrees on
+ * with the guest; keyboard.c and mouse.c say what they are and what waits for the guest.
  *
  *   CLOSED -opened-> OPEN -PROTOCOL_REQUEST-> ANSWERS -sent-> INFORMS -sent-> WAITS -ACK-> READY
  *                     ^                        |                 `------keyboard------------^
@@ -60,7 +60,8 @@ struct input_class {
 	bool pipe;
 	/* What the guest says. It is a copy, and as long as it says. */
 	void (*take)(struct input_session *session, const void *message, uint32_t bytes);
-	/* The message that comes next, and its length; 0: none. The stage is ANSWERS, INFORMS or READY. */
+	/* The message that comes next, and its length; 0: none. The stage is ANSWERS, INFORMS or
+	 * READY. */
 	uint32_t (*next)(const struct input_session *session, uint8_t message[INPUT_MESSAGE_MAX]);
 	/* It is in the ring. READY: of what waits the first has gone. */
 	void (*sent)(struct input_session *session);

@@ -101,7 +101,8 @@ static void sent(struct input_session *session)
 	}
 }
 
-/* ---- A saved state: the keys that are held, then those that wait, each with whether it is pressed ---- */
+/* ---- A saved state: the keys that are held, then those that wait, each with whether it is pressed
+ * ---- */
 
 static void save(const struct input_session *session, struct state_writer *writer)
 {

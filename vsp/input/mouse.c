@@ -5,7 +5,8 @@
 
 #define WHEEL_MAX 127
 
-/* A report's bytes, as the guest has them described (HID 1.11, appendix E.10): buttons, x, y, wheel. */
+/* A report's bytes, as the guest has them described (HID 1.11, appendix E.10): buttons, x, y,
+ * wheel. */
 #define REPORT_BYTES 6u
 
 /* clang-format off */

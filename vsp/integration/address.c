@@ -1,9 +1,9 @@
 /*
- * The addresses of a guest's network adapter on their way through the exchange of values: lists of texts up to protocol 4.0, which Linux
- * speaks, and binary ones from 5.0 on.
+ * The addresses of a guest's network adapter on their way through the exchange of values: lists of
+ * texts up to protocol 4.0, which Linux speaks, and binary ones from 5.0 on.
  *
- * What a guest sends is taken as far as it can be read as addresses: each list ends where its NUL, its count or its room ends, and what is no
- * address is left out.
+ * What a guest sends is taken as far as it can be read as addresses: each list ends where its NUL,
+ * its count or its room ends, and what is no address is left out.
  */
 #include "vsp/integration/ic.h"
 
@@ -40,7 +40,8 @@ static uint8_t prefix_of(const uint8_t mask[4])
 
 /* ---- The adapter ---- */
 
-/* Linux's daemon looks for the one by its MAC address, and for the one to be set by its instance. */
+/* Linux's daemon looks for the one by its MAC address, and for the one to be set by its
+ * instance. */
 static void put_adapter(uint8_t *to, const struct integration_adapter *adapter, bool by_mac)
 {
 	const uint8_t *mac = adapter->mac;
@@ -129,7 +130,8 @@ static uint8_t read_prefix(const char *word, const struct integration_address *a
 	return (uint8_t)(prefix <= bits_of(address) ? prefix : bits_of(address));
 }
 
-/* The next word of a list of texts; false: there is none. Words that are too long for an address become empty ones. */
+/* The next word of a list of texts; false: there is none. Words that are too long for an address
+ * become empty ones. */
 static bool next_word(const uint8_t *from, unsigned int units, unsigned int *at,
 		      char word[INET6_ADDRSTRLEN + 1])
 {

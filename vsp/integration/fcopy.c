@@ -68,7 +68,8 @@ static void finish(struct ic_fcopy *fcopy, enum copy_stage stage, int ret, const
 	}
 }
 
-/* The guest may have a part of it, and is asked to remove that: now, or when it has answered to what it has been asked. */
+/* The guest may have a part of it, and is asked to remove that: now, or when it has answered to
+ * what it has been asked. */
 static void undo(struct ic_fcopy *fcopy, int ret, const char *why)
 {
 	struct hv_fcopy_hdr cancel = {.operation = CANCEL_FCOPY};

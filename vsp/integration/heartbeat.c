@@ -1,4 +1,5 @@
-/* Heartbeat: a request each PERIOD, whose answer has its number plus one. It is not repeated: a late answer makes up for the silence. */
+/* Heartbeat: a request each PERIOD, whose answer has its number plus one. It is not repeated: a
+ * late answer makes up for the silence. */
 #include "vsp/integration/ic.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /*
- * What the home of the integration services supplies: the worker, or a test. The linker chooses it. All are called on the control thread of
- * VMBus, and do not block.
+ * What the home of the integration services supplies: the worker, or a test. The linker chooses it.
+ * All are called on the control thread of VMBus, and do not block.
  */
 #ifndef VSP_INTEGRATION_HOST_H
 #define VSP_INTEGRATION_HOST_H

@@ -1,5 +1,6 @@
 /*
- * What all integration services share: the offer and the channel, framing, the agreement on versions, and one request at a time.
+ * What all integration services share: the offer and the channel, framing, the agreement on
+ * versions, and one request at a time.
  *
  * Invariants
  *   1. At most one request is under way; it ends by its answer, its deadline or the channel's end, and is sent once.
@@ -35,7 +36,8 @@ void ic_changed(struct ic *ic)
 	integration_host_changed(ic->integration->host, ic->service);
 }
 
-/* What the guest has not taken in its time lies in the ring still; nothing but a thaw is laid on top of it. */
+/* What the guest has not taken in its time lies in the ring still; nothing but a thaw is laid on
+ * top of it. */
 static bool stands(const struct ic *ic)
 {
 	return ic->stuck && (ic->paused || channel_unread(ic->channel));
@@ -95,7 +97,8 @@ static void try_to_send(struct ic *ic)
 	} else if (ret == -EMSGSIZE) {
 		ic->error = ret;
 	}
-	/* Without room the event says when there is some; a channel that has shut is about to close. */
+	/* Without room the event says when there is some; a channel that has shut is about to
+	 * close. */
 	ic->unsent = ret == -EAGAIN;
 }
 

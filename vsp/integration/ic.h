@@ -1,6 +1,7 @@
 /*
- * One integration service: its offer, its channel, its versions, and the one request that is with the guest. Used by integration.c and by
- * the services, one file each; ic.c has what they share. All on the control thread.
+ * One integration service: its offer, its channel, its versions, and the one request that is with
+ * the guest. Used by integration.c and by the services, one file each; ic.c has what they share.
+ * All on the control thread.
  *
  *   offer NULL: off
  *   OFFERED --opened()--> NEGOTIATING --versions agreed--> READY
@@ -39,7 +40,8 @@ struct ic_class {
 	void (*ready)(struct ic *ic);
 	/* To ic_send(). False: the answer is none; it is counted with the wrong ones. */
 	bool (*answered)(struct ic *ic, const struct ic_answer *answer);
-	/* There will be no answer to it: -ETIMEDOUT, -ECONNRESET the channel has ended, -EMSGSIZE the guest's ring is too small. */
+	/* There will be no answer to it: -ETIMEDOUT, -ECONNRESET the channel has ended, -EMSGSIZE
+	 * the guest's ring is too small. */
 	void (*failed)(struct ic *ic, int ret);
 	/* The channel has ended; after failed(). */
 	void (*closed)(struct ic *ic);
@@ -169,7 +171,8 @@ extern const struct vmbus_class ic_vmbus_class;
 
 /* ---- ic.c, for the services ---- */
 
-/* Asks the guest, READY and asking nothing. answered() or failed() follows, not before this has returned. */
+/* Asks the guest, READY and asking nothing. answered() or failed() follows, not before this has
+ * returned. */
 void ic_send(struct ic *ic, const void *body, uint32_t bytes, uint64_t timeout);
 uint64_t ic_now(const struct ic *ic);
 bool ic_is_idle(const struct ic *ic); /* READY, and asking nothing */

@@ -7,7 +7,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-/* How soon it is looked at again whether the machine still stands, should nobody say that it goes on. */
+/* How soon it is looked at again whether the machine still stands, should nobody say that it goes
+ * on. */
 #define LOOK_AGAIN IC_SECOND
 
 struct ic *ic_of(struct integration *integration, enum integration_service service)

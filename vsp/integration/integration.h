@@ -1,7 +1,9 @@
 /*
- * The integration services of one guest, as those who manage it use them; docs/design/integration.md.
+ * The integration services of one guest, as those who manage it use them;
+ * docs/design/integration.md.
  *
- * All calls are made on the control thread of VMBus, callbacks come there too. None blocks. Strings that are returned stay for good.
+ * All calls are made on the control thread of VMBus, callbacks come there too. None blocks. Strings
+ * that are returned stay for good.
  */
 #ifndef VSP_INTEGRATION_H
 #define VSP_INTEGRATION_H
@@ -38,20 +40,23 @@ void integration_serve(struct integration *integration);
 
 /* The machine goes on after a pause: nobody was late meanwhile, and the guest is told the time. */
 void integration_resumed(struct integration *integration);
-/* The guest has come to its end: it has turned the power off, it is reset, or somebody else has ended it. Before vmbus_reset(). */
+/* The guest has come to its end: it has turned the power off, it is reset, or somebody else has
+ * ended it. Before vmbus_reset(). */
 enum integration_end { INTEGRATION_END_OFF, INTEGRATION_END_RESET, INTEGRATION_END_OTHER };
 void integration_ended(struct integration *integration, enum integration_end how);
 
 /*
- * Offers it to the guest, or withdraws the offer. 0 also when it is so already. -errno: it cannot be offered; -EBUSY: the guest's file
- * systems are not thawed yet, by which it would stand for good.
+ * Offers it to the guest, or withdraws the offer. 0 also when it is so already. -errno: it cannot
+ * be offered; -EBUSY: the guest's file systems are not thawed yet, by which it would stand for
+ * good.
  */
 int integration_enable(struct integration *integration, enum integration_service service,
 		       bool enable) MUST_CHECK;
 
 /*
- * The part "ic" of a saved state. The bus is paused. It is read back into new services before vmbus_load(), which opens their channels; 0, or
- * -EINVAL: why is in the reader's fault, and nothing is changed; else they are of no use any more.
+ * The part "ic" of a saved state. The bus is paused. It is read back into new services before
+ * vmbus_load(), which opens their channels; 0, or -EINVAL: why is in the reader's fault, and
+ * nothing is changed; else they are of no use any more.
  */
 void integration_save(struct integration *integration, struct state_writer *writer);
 int integration_load(struct integration *integration, struct state_reader *list) MUST_CHECK;
@@ -103,7 +108,8 @@ void integration_get_state(const struct integration *integration, enum integrati
 #define INTEGRATION_FORCE   2u /* programs that object are ended */
 
 /*
- * What comes of a shutdown: `ret` 0, the guest has come to the end that was asked for; else -errno and a sentence.
+ * What comes of a shutdown: `ret` 0, the guest has come to the end that was asked for; else -errno
+ * and a sentence.
  *   -EOPNOTSUPP  the guest says that it cannot
  *   -ETIMEDOUT   no answer, or no end after one
  *   -ECONNRESET  the service, or the guest, has gone before it answered
@@ -111,7 +117,8 @@ void integration_get_state(const struct integration *integration, enum integrati
  */
 struct integration_shutdown {
 	unsigned int flags;
-	/* The guest has said that it will; nothing can be taken back. NULL: nobody wants to know. */
+	/* The guest has said that it will; nothing can be taken back. NULL: nobody wants to
+	 * know. */
 	void (*agreed)(void *user);
 	void (*done)(void *user, int ret, const char *why);
 	void *user;
@@ -230,9 +237,10 @@ void integration_kvp_forget(struct integration *integration, const void *user);
 /* ---- Backup (VSS) ---- */
 
 /*
- * The guest's file systems stand still, so that a copy of its disks is whole. From then on it is certain that they are thawed: by
- * integration_thaw(), when `seconds` are over, by a pause of the machine, by integration_freeze_forget(); what then fails is tried again
- * until the guest has said yes or has begun anew.
+ * The guest's file systems stand still, so that a copy of its disks is whole. From then on it is
+ * certain that they are thawed: by integration_thaw(), when `seconds` are over, by a pause of the
+ * machine, by integration_freeze_forget(); what then fails is tried again until the guest has said
+ * yes or has begun anew.
  */
 struct integration_freeze {
 	unsigned int seconds; /* from the moment that the guest is asked */
@@ -257,8 +265,8 @@ int integration_freeze(struct integration *integration,
 
 struct integration_thaw {
 	/*
-	 * Once. 0: they stood still until it was asked for, and are thawed. -EINTR: they are thawed, and were before. Else -errno as above:
-	 * the guest is asked again.
+	 * Once. 0: they stood still until it was asked for, and are thawed. -EINTR: they are
+	 * thawed, and were before. Else -errno as above: the guest is asked again.
 	 */
 	void (*done)(void *user, int ret, const char *why);
 	void *user;
@@ -286,8 +294,9 @@ struct integration_copy {
 	uint64_t size;    /* bytes */
 	unsigned int flags;
 	/*
-	 * `bytes` of the file at `offset`, both within its size. 0, or -EAGAIN: they are not there yet, integration_copy_ready() is called
-	 * when they are. Or another -errno: they cannot be read.
+	 * `bytes` of the file at `offset`, both within its size. 0, or -EAGAIN: they are not there
+	 * yet, integration_copy_ready() is called when they are. Or another -errno: they cannot be
+	 * read.
 	 */
 	int (*read)(void *user, uint64_t offset, void *to, uint32_t bytes);
 	/* The guest has so many bytes. NULL: nobody wants to know. */

@@ -1,11 +1,14 @@
 /*
- * Values (KVP): requests of those who manage the guest wait in a queue, and the first one is with the guest. A list is asked for one pair after
- * the other, by index, until the guest says that there are no more.
+ * Values (KVP): requests of those who manage the guest wait in a queue, and the first one is with
+ * the guest. A list is asked for one pair after the other, by index, until the guest says that
+ * there are no more.
  *
- * A value that is asked for by its key is looked for in the list where the guest gives none: Linux's kernel tells its daemon that there is no
- * room for the value, which is then empty, and of what the guest says of itself the daemon gives lists alone.
+ * A value that is asked for by its key is looked for in the list where the guest gives none:
+ * Linux's kernel tells its daemon that there is no room for the value, which is then empty, and of
+ * what the guest says of itself the daemon gives lists alone.
  *
- * What the guest sends is UTF-16 of any length and content: it becomes UTF-8 that is valid, or the pair is refused.
+ * What the guest sends is UTF-16 of any length and content: it becomes UTF-8 that is valid, or the
+ * pair is refused.
  */
 #include "vsp/integration/ic.h"
 

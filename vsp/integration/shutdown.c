@@ -1,6 +1,6 @@
 /*
- * Shutdown. The guest answers before it acts: then what was asked for is waited for, by who is told of the machine's end
- * (integration_ended()).
+ * Shutdown. The guest answers before it acts: then what was asked for is waited for, by who is told
+ * of the machine's end (integration_ended()).
  *
  *   idle --integration_shutdown()--> pending --the guest will--> agreed --the machine's end, or too late--> idle
  *                                       `-----refuses, is silent, goes away-----> idle

@@ -5,9 +5,10 @@
  *     service 1   whether it is switched on; the number of its last request; whether it owes a completion, and to which packet; whether the
  *                 guest's file systems may be frozen
  *
- * What was agreed on with the guest, and what it was asked for, is not in it: after a state is loaded versions are agreed on anew, as
- * Hyper-V does, and those who had asked are not there any more. The number keeps an answer to the past from being one to the present.
- * File systems that may be frozen are thawed then.
+ * What was agreed on with the guest, and what it was asked for, is not in it: after a state is
+ * loaded versions are agreed on anew, as Hyper-V does, and those who had asked are not there any
+ * more. The number keeps an answer to the past from being one to the present. File systems that may
+ * be frozen are thawed then.
  */
 #include "vsp/integration/ic.h"
 

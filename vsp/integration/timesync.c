@@ -1,6 +1,7 @@
 /*
- * Time: the host's date, with the guest's reference time of the same moment from protocol 4.0 on, so that it does not matter when the guest
- * reads it. `sync` is wanted of the next sample after negotiation, after a pause, and when the host's clock was stepped.
+ * Time: the host's date, with the guest's reference time of the same moment from protocol 4.0 on,
+ * so that it does not matter when the guest reads it. `sync` is wanted of the next sample after
+ * negotiation, after a pause, and when the host's clock was stepped.
  */
 #include "vsp/integration/ic.h"
 
@@ -46,7 +47,8 @@ static void send_sample(struct ic_time *time)
 	struct integration_host *host = time->ic.integration->host;
 	uint64_t date, reference;
 
-	/* A clock that stands would have the guest's go wrong: the end of the pause sends the next. */
+	/* A clock that stands would have the guest's go wrong: the end of the pause sends the
+	 * next. */
 	if (!ic_is_idle(&time->ic) || integration_host_stands(host)) {
 		return;
 	}

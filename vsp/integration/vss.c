@@ -6,8 +6,8 @@
  *     |<--------refuses, is silent------´                     `------->THAWING<---´
  *     `-------------the guest has thawed them, or begun anew--------------´
  *
- * Invariant: once FREEZE may have reached the guest, THAW is sent, again and again, until the guest has said yes or has begun anew. A guest
- * has no harm from a thaw too many.
+ * Invariant: once FREEZE may have reached the guest, THAW is sent, again and again, until the guest
+ * has said yes or has begun anew. A guest has no harm from a thaw too many.
  */
 #include "vsp/integration/ic.h"
 

@@ -10,7 +10,8 @@
  *   4. What is added is RAM before the guest is told; what it did not take is none again.
  *   5. Nothing is asked before the first report: a guest that still starts has other things to do (Windows crashes).
  *
- * When the channel closes the balloon is forgotten: a new kernel has all pages, and what was taken comes back as it is touched.
+ * When the channel closes the balloon is forgotten: a new kernel has all pages, and what was taken
+ * comes back as it is touched.
  */
 #include "vsp/memory/balloon.h"
 
@@ -23,7 +24,8 @@
 #include "vsp/device.h"
 #include "vsp/memory/host.h"
 
-/* Pages in one request: a guest may have to write them to its swap first, and the way can be changed between two. */
+/* Pages in one request: a guest may have to write them to its swap first, and the way can be
+ * changed between two. */
 #define STEP_PAGES 16384u
 /* A guest that had no more to give is asked again after as many reports. */
 #define PATIENCE              10u
@@ -253,7 +255,8 @@ static bool give_blocks(struct session *session, uint64_t first, uint64_t count)
 	return true;
 }
 
-/* The next range in the balloon from `page` on, at most `most` pages of it, within a block. 0: there is none. */
+/* The next range in the balloon from `page` on, at most `most` pages of it, within a block. 0:
+ * there is none. */
 static uint64_t next_range(const struct session *session, uint64_t *page, uint64_t most)
 {
 	uint64_t count = 0;
@@ -340,7 +343,8 @@ static void ask_add(struct session *session)
 	put(session, DM_MEM_HOT_ADD_REQUEST, &message, sizeof(message));
 }
 
-/* What it did not take is taken away, in blocks. If something uses it already it stays, and is counted as the guest's. */
+/* What it did not take is taken away, in blocks. If something uses it already it stays, and is
+ * counted as the guest's. */
 static void take_rest(struct session *session, uint64_t taken)
 {
 	uint64_t first = session->added + taken, rest = session->balloon->now.adding - taken;
@@ -768,7 +772,8 @@ void balloon_get_state(struct balloon *balloon, struct balloon_state *state)
  *                  transaction; a message without room: bytes; of memory that is added (from 2 on): pages at a time, pages that are being added
  *                  and the first of them, reports to wait; then the ranges of pages in the balloon, each within a block
  *
- * What the root has of them is not said: in memory that is loaded all blocks are there, and those that are full go to the root again.
+ * What the root has of them is not said: in memory that is loaded all blocks are there, and those
+ * that are full go to the root again.
  */
 
 static void save_session(const struct session *session, struct state_writer *writer)

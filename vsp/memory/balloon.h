@@ -1,8 +1,9 @@
 /*
- * The dynamic memory of one guest: it is led to have as much as the target says, by a balloon in it, and by memory that is added while it runs. docs/design/memory-dynamic.md.
+ * The dynamic memory of one guest: it is led to have as much as the target says, by a balloon in
+ * it, and by memory that is added while it runs. docs/design/memory-dynamic.md.
  *
- * Pages that the guest has put into its balloon are taken from it in blocks of BALLOON_BLOCK_PAGES, when all of a block is there; they come back
- * before the guest is told that it may use them.
+ * Pages that the guest has put into its balloon are taken from it in blocks of BALLOON_BLOCK_PAGES,
+ * when all of a block is there; they come back before the guest is told that it may use them.
  */
 #ifndef VSP_MEMORY_BALLOON_H
 #define VSP_MEMORY_BALLOON_H
@@ -32,7 +33,8 @@ int balloon_create(struct vmbus *bus, struct balloon_host *host,
 /* Before vmbus_destroy(); the home is asked until that has returned. [C] */
 void balloon_destroy(struct balloon **balloon);
 
-/* How much the guest is to have, in pages; between the minimum and the maximum. It takes its time, and may never get there. [T] */
+/* How much the guest is to have, in pages; between the minimum and the maximum. It takes its time,
+ * and may never get there. [T] */
 void balloon_set_target(struct balloon *balloon, uint64_t pages);
 
 /* Other bounds of that, within what the device was made with at most; the target follows. [T] */
@@ -60,8 +62,8 @@ void balloon_get_state(struct balloon *balloon, struct balloon_state *state); /*
 /* A part "balloon". The bus is paused. [C] */
 void balloon_save(struct balloon *balloon, struct state_writer *writer);
 /*
- * Into one that is new, before vmbus_load(). What the root had of the balloon, it has again when the bus goes on. -EINVAL: the list's fault says
- * why; -ENOMEM. [C]
+ * Into one that is new, before vmbus_load(). What the root had of the balloon, it has again when
+ * the bus goes on. -EINVAL: the list's fault says why; -ENOMEM. [C]
  */
 int balloon_load(struct balloon *balloon, struct state_reader *list) MUST_CHECK;
 

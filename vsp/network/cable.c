@@ -1,9 +1,10 @@
 /*
- * See cable.h. Frames lie in the memory that the switch has of this process for heads of frames (netport.h): CABLE_FRAMES places for those that are sent, and as
- * many for those that come.
+ * See cable.h. Frames lie in the memory that the switch has of this process for heads of frames
+ * (netport.h): CABLE_FRAMES places for those that are sent, and as many for those that come.
  *
- * Two locks, and neither is held when the adapter is called: `life` of the thread's beginning and end, and of the port; `out` of the ring of what is sent.
- * The ring of what comes is the thread's alone; the port changes while there is none.
+ * Two locks, and neither is held when the adapter is called: `life` of the thread's beginning and
+ * end, and of the port; `out` of the ring of what is sent. The ring of what comes is the thread's
+ * alone; the port changes while there is none.
  */
 #include "vsp/network/cable.h"
 
@@ -454,7 +455,8 @@ void cable_set_port(struct cable *cable, const struct netport *port)
 	cable->heard = CABLE_HEARS_NOTHING;
 	atomic_store(&cable->lost, false);
 	pthread_mutex_unlock(&cable->out_lock);
-	/* It was started before, so it can be again; else the adapter hears nothing, as without a switch. */
+	/* It was started before, so it can be again; else the adapter hears nothing, as without a
+	 * switch. */
 	if (again && start(cable) != 0) {
 		atomic_store(&cable->lost, true);
 	}

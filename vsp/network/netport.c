@@ -102,7 +102,8 @@ static int hear_welcome(int connection, struct port_welcome *welcome, struct pac
 	return ret == 0 && (packet->length != sizeof(*welcome) || packet->cut) ? -EPROTO : ret;
 }
 
-/* Takes the descriptors out of the packet that it needs; 0, or a negative errno and nothing is taken. */
+/* Takes the descriptors out of the packet that it needs; 0, or a negative errno and nothing is
+ * taken. */
 static int adopt(struct netport *port, const struct port_welcome *welcome, struct packet *packet)
 {
 	size_t bytes = ring_memory_bytes(port->queue_count, OUT_SLOTS, IN_SLOTS);

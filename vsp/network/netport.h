@@ -43,15 +43,18 @@ struct netport_request {
 	struct iovec ram;
 };
 
-/* 0, or a negative errno and the reason, with a remedy where there is one, in `why`. Waits for the switch, but not for long. */
+/* 0, or a negative errno and the reason, with a remedy where there is one, in `why`. Waits for the
+ * switch, but not for long. */
 int netport_connect(struct netport *port, const struct netport_request *request, char *why,
 		    size_t why_bytes) MUST_CHECK;
 /* Nothing here is used any more. */
 void netport_close(struct netport *port);
-/* Ends the connection, and with it what the switch has of this process. The descriptor stays until netport_close(). [any thread] */
+/* Ends the connection, and with it what the switch has of this process. The descriptor stays until
+ * netport_close(). [any thread] */
 void netport_break(const struct netport *port);
 
-/* The slot's `region` and `offset` for memory of this process. False: the switch does not see it. */
+/* The slot's `region` and `offset` for memory of this process. False: the switch does not see
+ * it. */
 bool netport_locate(const struct netport *port, const void *at, uint32_t bytes,
 		    struct port_slot *slot) MUST_CHECK;
 /* Signals the switch. [any thread] */

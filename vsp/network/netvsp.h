@@ -19,8 +19,8 @@
 /* ---- the receive buffer ---- */
 
 /*
- * A sub-allocation: room for the RNDIS header and PPIs, the frame, and a tail that guests do not expect to
- * be used. NET_CONTROL_PIECES at the front are for control messages.
+ * A sub-allocation: room for the RNDIS header and PPIs, the frame, and a tail that guests do not
+ * expect to be used. NET_CONTROL_PIECES at the front are for control messages.
  */
 #define NET_PIECE_HEAD     256u
 #define NET_PIECE_TAIL     36u
@@ -134,14 +134,15 @@ struct net_buffer {
 	uint32_t piece_bytes, piece_count; /* sections, of the send buffer */
 };
 
-/* [I] immutable, [a] atomic, [P] the primary channel's thread, [S] likewise, while no queue runs, [L] under lock */
+/* [I] immutable, [a] atomic, [P] the primary channel's thread, [S] likewise, while no queue runs,
+ * [L] under lock */
 struct network {
 	struct vsp_device channels;
 	struct network_config config; /* [I] */
 	char name[256];               /* [I] */
 	/*
-	 * Changes, with its rings, while it is lost and has no users: by the primary channel's thread, or while there is none under
-	 * lock.
+	 * Changes, with its rings, while it is lost and has no users: by the primary channel's
+	 * thread, or while there is none under lock.
 	 */
 	const struct netport *port;
 	struct {
@@ -206,9 +207,11 @@ void network_refuse(struct network *network, enum network_refusal reason);
 /* The switch is told anew what the port takes. */
 void network_update_port(struct network *network);
 void network_hold(struct network *network, bool hold);
-/* The switch said what cannot be: it is to have nothing of ours any more. By an active queue's thread. */
+/* The switch said what cannot be: it is to have nothing of ours any more. By an active queue's
+ * thread. */
 void network_broken(struct network *network);
-/* A port that waits becomes the port, if it can now. `primary`: on the primary channel's thread. True: it has. */
+/* A port that waits becomes the port, if it can now. `primary`: on the primary channel's thread.
+ * True: it has. */
 bool network_take_port(struct network *network, bool primary);
 /* A queue more, with the thread that it will have. -ENODEV: the adapter is being removed. */
 int network_thread_begins(struct network *network, unsigned int index) MUST_CHECK;
@@ -221,7 +224,8 @@ int netvsp_queue_create(void *network, unsigned int index, struct vsp_channel **
 
 /* nvsp.c */
 void nvsp_packet(struct net_queue *queue, const struct vmbus_packet *packet);
-/* What waited for the queues to stand still; the table that is to be sent. True: something was done. */
+/* What waited for the queues to stand still; the table that is to be sent. True: something was
+ * done. */
 bool nvsp_work(struct net_queue *queue);
 void nvsp_primary_closed(struct net_queue *queue);
 uint32_t nvsp_message_bytes(const struct network *network);
@@ -235,12 +239,14 @@ bool nvsp_knows_version(uint32_t version);
 bool nvsp_is_piece(uint32_t frame_bytes, uint32_t piece_bytes);
 
 /* netvsp_state.c */
-/* A loaded queue's channel is opened: what the state says of the adapter. -EINVAL: it is of another memory than the guest's. [C] */
+/* A loaded queue's channel is opened: what the state says of the adapter. -EINVAL: it is of another
+ * memory than the guest's. [C] */
 int netvsp_restore(struct net_queue *queue, struct vmbus_channel *channel) MUST_CHECK;
 void netvsp_saved_free(struct net_saved *saved);
 
 /* parts.c */
-/* All of a message of RNDIS in the order that it has; the ranges are acquired and remembered in `send`. */
+/* All of a message of RNDIS in the order that it has; the ranges are acquired and remembered in
+ * `send`. */
 bool parts_find(struct net_queue *queue, const struct vmbus_packet *packet,
 		const struct nvsp_message *message, struct net_send *send);
 void parts_release(struct net_queue *queue, struct net_send *send);

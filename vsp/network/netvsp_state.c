@@ -10,8 +10,8 @@
  *     reply 1     a control message that had no room, in order: piece, bytes
  *     queue 1     an open channel: its index, an answer that had no room, sends that are not completed: transaction, status
  *
- * A paused adapter has nothing at the switch. Frames that wait for room in the guest's ring are not saved: they are lost, as
- * frames may be.
+ * A paused adapter has nothing at the switch. Frames that wait for room in the guest's ring are not
+ * saved: they are lost, as frames may be.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -574,7 +574,8 @@ int netvsp_restore(struct net_queue *queue, struct vmbus_channel *channel)
 	return ret;
 }
 
-/* The channels that were open have what they had; the rest waits for the primary one to be opened. */
+/* The channels that were open have what they had; the rest waits for the primary one to be
+ * opened. */
 static int load_queues(struct network *network, const struct net_saved *saved)
 {
 	struct vsp_channel *queues[NET_QUEUES_MAX] = {NULL};

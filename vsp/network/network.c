@@ -75,7 +75,8 @@ static uint32_t hash_types(const struct network *network)
 	       (hash & NDIS_HASH_TCP_IPV6 ? PORT_HASH_TCP6 : 0);
 }
 
-/* Under the lock: the last one to write is right. True: buffers may be posted, for the first time. */
+/* Under the lock: the last one to write is right. True: buffers may be posted, for the first
+ * time. */
 static bool update_locked(struct network *network)
 {
 	struct port_state *state = network->port->memory;
@@ -160,8 +161,9 @@ static void set_rings(struct network *network)
 }
 
 /*
- * Who begins to take part counts itself, then reads `lost`: so while that is set and nobody is counted, rings and port are nobody's.
- * The primary channel's thread reads the port at other times too, so while there is one the change is its own.
+ * Who begins to take part counts itself, then reads `lost`: so while that is set and nobody is
+ * counted, rings and port are nobody's. The primary channel's thread reads the port at other times
+ * too, so while there is one the change is its own.
  */
 static bool take_port_locked(struct network *network, bool primary)
 {
@@ -204,7 +206,8 @@ int network_connect(struct network *network, const struct netport *port)
 		return -EINVAL;
 	}
 	atomic_store(&network->next_port, port);
-	/* With no channel open nobody else does it; else one of their threads, when the last user has left. */
+	/* With no channel open nobody else does it; else one of their threads, when the last user
+	 * has left. */
 	(void)network_take_port(network, false);
 	vsp_wake_all(&network->channels);
 	pthread_mutex_lock(&network->lock);

@@ -1,8 +1,9 @@
 /*
- * NVSP: what a packet of the guest's asks for, and the answer. A packet is a copy, so it is looked at once.
+ * NVSP: what a packet of the guest's asks for, and the answer. A packet is a copy, so it is looked
+ * at once.
  *
- * Whatever wants a completion gets one: with the answer, with a status that says no, or, where nothing is
- * defined, empty. No message closes a channel.
+ * Whatever wants a completion gets one: with the answer, with a status that says no, or, where
+ * nothing is defined, empty. No message closes a channel.
  */
 #include "vsp/network/netvsp.h"
 
@@ -193,8 +194,9 @@ static bool are_enough(uint32_t piece_count, uint32_t pages, unsigned int queue_
 }
 
 /*
- * A piece has room for a frame. Where the buffer is large, it is up to four pages: then it is in no more of them than it must, and a
- * segmented frame needs an eighth as many. A guest's driver has to look into the header of each, so those cost more than the bytes.
+ * A piece has room for a frame. Where the buffer is large, it is up to four pages: then it is in no
+ * more of them than it must, and a segmented frame needs an eighth as many. A guest's driver has to
+ * look into the header of each, so those cost more than the bytes.
  */
 static uint32_t choose_piece_bytes(const struct network *network, uint32_t buffer_bytes)
 {

@@ -291,7 +291,8 @@ uint32_t oid_offload(const struct network *network, bool current, uint8_t revisi
 	return offload.header.bytes;
 }
 
-/* The guest says which revision it knows by a header in its query, or by the version that it speaks. */
+/* The guest says which revision it knows by a header in its query, or by the version that it
+ * speaks. */
 static uint32_t query_offload(const struct network *network, bool current, const uint8_t *in,
 			      uint32_t in_bytes, uint8_t *value, uint32_t *bytes)
 {

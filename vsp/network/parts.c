@@ -1,6 +1,6 @@
 /*
- * Where a message of RNDIS from the guest lies: the used bytes of a section of the send buffer, then the
- * ranges of the packet, in order.
+ * Where a message of RNDIS from the guest lies: the used bytes of a section of the send buffer,
+ * then the ranges of the packet, in order.
  */
 #include "vsp/network/netvsp.h"
 

@@ -1,6 +1,7 @@
 /*
- * What the thread of an open channel (vsp/channel.h) does here: it takes part while the adapter runs, takes what the
- * switch has answered, sends what waits for room, and sleeps when there is nothing of all that.
+ * What the thread of an open channel (vsp/channel.h) does here: it takes part while the adapter
+ * runs, takes what the switch has answered, sends what waits for room, and sleeps when there is
+ * nothing of all that.
  */
 #include "vsp/network/netvsp.h"
 
@@ -32,8 +33,8 @@ static bool may_run(const struct net_queue *queue)
 }
 
 /*
- * Who stops the adapter clears `running`, then reads `users`; who takes part counts itself, then reads
- * `running`: one of them sees the other.
+ * Who stops the adapter clears `running`, then reads `users`; who takes part counts itself, then
+ * reads `running`: one of them sees the other.
  */
 static bool begin(struct net_queue *queue)
 {
@@ -43,7 +44,8 @@ static bool begin(struct net_queue *queue)
 		return false;
 	}
 	queue->active = true;
-	/* It fails where the kernel has no memory: a switch that is not heard is as good as none. */
+	/* It fails where the kernel has no memory: a switch that is not heard is as good as
+	 * none. */
 	if (vsp_set_event(&queue->vsp, 0, queue->network->port->events[queue->index]) != 0) {
 		network_broken(queue->network);
 	}
@@ -82,9 +84,10 @@ static bool take_part(struct net_queue *queue)
 /* ---- the thread ---- */
 
 /*
- * The guest gets little from the completion of a frame that it has copied into a section: it can wait for what wakes the
- * thread next, the guest's next frame or one for the guest, or else a millisecond. So a frame that is answered does not wake the thread, nor its
- * completion the guest. A thread that has waited so in vain asks the switch for a signal.
+ * The guest gets little from the completion of a frame that it has copied into a section: it can
+ * wait for what wakes the thread next, the guest's next frame or one for the guest, or else a
+ * millisecond. So a frame that is answered does not wake the thread, nor its completion the guest.
+ * A thread that has waited so in vain asks the switch for a signal.
  */
 static bool is_patient(const struct net_queue *queue)
 {
@@ -138,8 +141,8 @@ static bool work(void *device)
 }
 
 /*
- * The primary channel has the handshake, so it takes packets at any time but during a change; another's wait until the
- * adapter runs.
+ * The primary channel has the handshake, so it takes packets at any time but during a change;
+ * another's wait until the adapter runs.
  */
 static bool ready(void *device)
 {

@@ -1,7 +1,7 @@
 /*
- * Frames to the guest: pieces of its receive buffer are posted to the switch, come back with frames in them, get
- * their RNDIS headers, and go to the guest, many in one packet. And control messages to it, which
- * lie in pieces of their own.
+ * Frames to the guest: pieces of its receive buffer are posted to the switch, come back with frames
+ * in them, get their RNDIS headers, and go to the guest, many in one packet. And control messages
+ * to it, which lie in pieces of their own.
  */
 #include "vsp/network/netvsp.h"
 

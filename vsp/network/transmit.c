@@ -1,9 +1,10 @@
 /*
- * Frames of the guest: a packet of NVSP with packets of RNDIS in it becomes slots in the ring of the
- * port; when the switch has answered all of them, it is completed.
+ * Frames of the guest: a packet of NVSP with packets of RNDIS in it becomes slots in the ring of
+ * the port; when the switch has answered all of them, it is completed.
  *
- * What is RNDIS is copied and checked here. Of the frame nothing is looked at, but for the head of one whose
- * segmentation or header checksum the guest leaves to us: that is copied, mended, and sent in place of the guest's.
+ * What is RNDIS is copied and checked here. Of the frame nothing is looked at, but for the head of
+ * one whose segmentation or header checksum the guest leaves to us: that is copied, mended, and
+ * sent in place of the guest's.
  */
 #include "vsp/network/netvsp.h"
 
@@ -170,7 +171,8 @@ static void sum_ip4_header(uint8_t *head, const struct layers *layers)
 	put16(head + layers->network + 10, ~fold(sum));
 }
 
-/* The guest leaves all lengths of a segmented frame at 0, also that in the sum of the pseudo header. */
+/* The guest leaves all lengths of a segmented frame at 0, also that in the sum of the pseudo
+ * header. */
 static bool mend_lso(uint8_t *head, uint32_t head_bytes, const struct plan *plan,
 		     struct layers *layers, struct port_slot *first)
 {
@@ -330,7 +332,8 @@ static int add_frame(struct net_queue *queue, const struct plan *plan, uint32_t 
 	return 0;
 }
 
-/* What all guests have of the header: iPXE's is shorter than RNDIS has it, by a word that is reserved. */
+/* What all guests have of the header: iPXE's is shorter than RNDIS has it, by a word that is
+ * reserved. */
 #define PACKET_BYTES offsetof(struct rndis_packet, reserved)
 
 /* The next packet of RNDIS, whole. Its parts lie in this order: header, PPIs, data. */

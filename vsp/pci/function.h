@@ -1,6 +1,7 @@
 /*
- * What virtual PCI needs of its home, the worker or a test: a function of the machine's hardware. All are called under the lock of the device's
- * (pci.h), on any thread, and may take as long as the hardware does.
+ * What virtual PCI needs of its home, the worker or a test: a function of the machine's hardware.
+ * All are called under the lock of the device's (pci.h), on any thread, and may take as long as the
+ * hardware does.
  */
 #ifndef VSP_PCI_FUNCTION_H
 #define VSP_PCI_FUNCTION_H
@@ -18,7 +19,8 @@ uint32_t vpci_function_read(struct vpci_function *function, uint32_t offset, uns
 void vpci_function_write(struct vpci_function *function, uint32_t offset, unsigned int size,
 			 uint32_t value);
 
-/* Of a BAR with memory, a power of two; one of 64 bits is the first of its two. 0: none, or ports. */
+/* Of a BAR with memory, a power of two; one of 64 bits is the first of its two. 0: none, or
+ * ports. */
 uint64_t vpci_function_bar_size(struct vpci_function *function, unsigned int bar);
 /* 1 to 8 bytes, within the BAR. */
 uint64_t vpci_function_bar_read(struct vpci_function *function, unsigned int bar, uint64_t offset,
@@ -29,8 +31,8 @@ void vpci_function_bar_write(struct vpci_function *function, unsigned int bar, u
 /* May a function's memory be at this place of the guest's? */
 bool vpci_function_has_place(struct vpci_function *function, uint64_t gpa, uint64_t length);
 /*
- * The guest reaches these pages of a BAR without leaving. A home that cannot do it leaves it: accesses then go on coming to
- * vpci_access(). And no longer, by the same numbers.
+ * The guest reaches these pages of a BAR without leaving. A home that cannot do it leaves it:
+ * accesses then go on coming to vpci_access(). And no longer, by the same numbers.
  */
 void vpci_function_map(struct vpci_function *function, unsigned int bar, uint64_t offset,
 		       uint64_t length, uint64_t gpa);
@@ -47,8 +49,8 @@ struct vpci_target {
 };
 
 /*
- * The hardware's interrupts, in place of those before: numbers 0 to count - 1, none of which goes anywhere yet. -errno: there are none now. No
- * number of before is routed.
+ * The hardware's interrupts, in place of those before: numbers 0 to count - 1, none of which goes
+ * anywhere yet. -errno: there are none now. No number of before is routed.
  */
 int vpci_function_set_interrupts(struct vpci_function *function, enum vpci_interrupts kind,
 				 unsigned int count) MUST_CHECK;

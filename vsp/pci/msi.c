@@ -1,11 +1,12 @@
 /*
- * Interrupts of a function: MSI (PCI Local Bus Specification 3.0, 6.8.1) and MSI-X (6.8.2), whose registers and table are the guest's own, and the
- * messages that it may write there.
+ * Interrupts of a function: MSI (PCI Local Bus Specification 3.0, 6.8.1) and MSI-X (6.8.2), whose
+ * registers and table are the guest's own, and the messages that it may write there.
  *
  *   the guest's entry n -> address, data -> message -> target -> the home's route of number n
  *
- * Hardware has its interrupts enabled when the guest has, and as many as the highest entry needs that has a message: to have more later, all
- * are made anew. It never has fewer until they are disabled.
+ * Hardware has its interrupts enabled when the guest has, and as many as the highest entry needs
+ * that has a message: to have more later, all are made anew. It never has fewer until they are
+ * disabled.
  */
 #include "vsp/pci/space.h"
 
@@ -46,7 +47,8 @@ static const struct vpci_target *find_target(const struct vpci_space *space, uin
 		       : NULL;
 }
 
-/* The first of so many free ones, a multiple of `align`; or VPCI_MESSAGES. The very first is nobody's. */
+/* The first of so many free ones, a multiple of `align`; or VPCI_MESSAGES. The very first is
+ * nobody's. */
 static uint32_t find_room(const struct vpci_space *space, unsigned int count, unsigned int align)
 {
 	uint32_t first, i;
@@ -289,7 +291,8 @@ void vpci_msi_reset(struct vpci_space *space)
 	}
 }
 
-/* What stands at a place of MSI, 4 bytes from the capability's beginning on; NULL: the hardware's. */
+/* What stands at a place of MSI, 4 bytes from the capability's beginning on; NULL: the
+ * hardware's. */
 enum msi_register {
 	MSI_HARDWARE,
 	MSI_HEADER,

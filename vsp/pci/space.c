@@ -1,4 +1,5 @@
-/* Configuration space and BARs, see space.h. Registers are those of the PCI Local Bus Specification 3.0, chapter 6. */
+/* Configuration space and BARs, see space.h. Registers are those of the PCI Local Bus Specification
+ * 3.0, chapter 6. */
 #include "vsp/pci/space.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /*
- * The function as the guest sees it: its configuration space, its BARs, its interrupts. No locks: the caller's is held.
+ * The function as the guest sees it: its configuration space, its BARs, its interrupts. No locks:
+ * the caller's is held.
  *
  * Configuration space is the hardware's, but for what is here:
  *   BARs        the guest's own; all are of 32 bits, and those with ports are not there

@@ -4,7 +4,8 @@
  *   CLOSED -opened-> OPEN -VERSION-> VERSIONED -D0ENTRY-> ON -D0EXIT-> VERSIONED
  *   any of them -vpci_take()-> TAKEN, for good
  *
- * A function that is to go is asked for while it is ON. Whoever leaves that stage has let go of it as well.
+ * A function that is to go is asked for while it is ON. Whoever leaves that stage has let go of it
+ * as well.
  *
  * Invariants
  *   1. Window, BARs and interrupts are there while it is ON. Whenever it is no longer, the function is as after power-on, hardware and all:
@@ -520,7 +521,8 @@ static const struct vsp_device_class device_class = {
 
 static const struct vmbus_class vmbus_class = {.name = "PCI", VSP_VMBUS_FUNCTIONS};
 
-/* Linux has the bus' domain from bytes 4 and 5, and the name of a device for the hypervisor from 4 to 7. */
+/* Linux has the bus' domain from bytes 4 and 5, and the name of a device for the hypervisor from 4
+ * to 7. */
 static struct vmbus_guid instance_of(unsigned int place)
 {
 	return (struct vmbus_guid){0x2f9d6c01,

@@ -1,6 +1,6 @@
 /*
- * The thread of all connections: it waits for programs, for channels, for the connector and for notes, and gives each that has something
- * a turn of bounded length.
+ * The thread of all connections: it waits for programs, for channels, for the connector and for
+ * notes, and gives each that has something a turn of bounded length.
  */
 #include "vsp/socket/relay.h"
 
@@ -82,7 +82,8 @@ static void take_in(struct connection *connection)
 	sockets->all = connection;
 }
 
-/* There may be both a withdrawal on its way and an open that came before: then the channel is only closed. */
+/* There may be both a withdrawal on its way and an open that came before: then the channel is only
+ * closed. */
 static void channel_opened(struct connection *connection)
 {
 	connection->open = true;

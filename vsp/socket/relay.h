@@ -1,15 +1,17 @@
 /*
  * The insides of vsp/socket/: who owns what.
  *
- * Letters after the fields: [I] never changes; [C] VMBus' control thread; [L] under sockets.lock; [R] the relay's thread.
+ * Letters after the fields: [I] never changes; [C] VMBus' control thread; [L] under sockets.lock;
+ * [R] the relay's thread.
  *
  *   GREETING ---"CONNECT port"---> OFFERED ---the guest opens it---> OPEN
  *   DIALLING ---the connector----->   |                               |
  *      |                              |                               |
  *      +------------------------------+-------------------------------+---> ENDING --released()--> freed
  *
- * The control thread makes no move: it leaves notes, and the relay's thread acts on them in their order. So a ring is used by one thread,
- * and a closing or a pause is answered by it, between two packets.
+ * The control thread makes no move: it leaves notes, and the relay's thread acts on them in their
+ * order. So a ring is used by one thread, and a closing or a pause is answered by it, between two
+ * packets.
  */
 #ifndef VSP_SOCKET_RELAY_H
 #define VSP_SOCKET_RELAY_H
@@ -106,7 +108,8 @@ struct sockets {
 	uint8_t gathered[GATHER_MAX] __attribute__((aligned(8)));        /* [R] */
 };
 
-/* What an event is of: a connection's program or, with this bit in the pointer, its channel; or one of these. */
+/* What an event is of: a connection's program or, with this bit in the pointer, its channel; or one
+ * of these. */
 #define TAG_CHANNEL 1u
 enum { TAG_WAKE = 2, TAG_LISTENER = 4, TAG_CONNECTOR = 6, TAG_COUNT = 8 };
 

@@ -1,6 +1,6 @@
 /*
- * Sockets: the device, and what VMBus' control thread does of it. It leaves notes to the relay's thread (relay.h) and waits for it nowhere
- * but in sockets_stand().
+ * Sockets: the device, and what VMBus' control thread does of it. It leaves notes to the relay's
+ * thread (relay.h) and waits for it nowhere but in sockets_stand().
  */
 #include <errno.h>
 #include <signal.h>

@@ -1,10 +1,12 @@
 /*
  * An open connection: bytes between a program's socket and the channel's ring, each way by itself.
  *
- * Packets of the guest's are gathered, and their data is given to the program at once. What one side has no room for is kept, one packet's
- * data at most, or what was gathered for the program, and no more is taken from the other side until it has gone: so who does
- * not read holds up who writes, as with any socket, and nothing grows. The end of a direction follows its bytes. When both have
- * ended the connection has. A program that is gone (it hears nothing either) is a reset, but not before the guest has what it said.
+ * Packets of the guest's are gathered, and their data is given to the program at once. What one
+ * side has no room for is kept, one packet's data at most, or what was gathered for the program,
+ * and no more is taken from the other side until it has gone: so who does not read holds up who
+ * writes, as with any socket, and nothing grows. The end of a direction follows its bytes. When
+ * both have ended the connection has. A program that is gone (it hears nothing either) is a reset,
+ * but not before the guest has what it said.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +19,8 @@
 /* Packets in one turn, each way. */
 #define TURN 16
 
-/* Two fit into the smallest ring that Linux makes, so that one is read while the other is written. */
+/* Two fit into the smallest ring that Linux makes, so that one is read while the other is
+ * written. */
 #define CHUNK (8192u - 64u)
 
 /* How long a guest may leave a connection open whose program is gone. */
@@ -270,8 +273,8 @@ static bool feed_host(struct connection *connection)
 /* ---- Both ---- */
 
 /*
- * What is waited for at the program's end. Where that is nothing but a hang-up, it is told once and not again and again: the channel's side
- * may stand for as long as it likes.
+ * What is waited for at the program's end. Where that is nothing but a hang-up, it is told once and
+ * not again and again: the channel's side may stand for as long as it likes.
  */
 static uint32_t interest(const struct connection *connection)
 {

@@ -1,4 +1,5 @@
-/* The thread of an emulated controller's commands, see port.h. It sleeps in its disk queue's ring. */
+/* The thread of an emulated controller's commands, see port.h. It sleeps in its disk queue's
+ * ring. */
 #include "vsp/storage/port.h"
 
 #include <errno.h>

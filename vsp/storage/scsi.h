@@ -10,7 +10,8 @@
  * Threads: any number of threads may execute requests, each with a queue of its own. The calls that
  * change the bus may come from any thread that executes none: detach, hold, change_medium and
  * release wait until the I/O of requests under way has ended. A command of many steps (VERIFY,
- * UNMAP, WRITE SAME) ends before its next one then, with BUSY, or as one to a unit that is not there.
+ * UNMAP, WRITE SAME) ends before its next one then, with BUSY, or as one to a unit that is not
+ * there.
  *
  * What a command does to data:
  *  - a completed write is durable when it had FUA, when the write cache is off, or after
@@ -127,7 +128,8 @@ struct scsi_saved {
 
 /* No request is under way, and nobody changes the bus. */
 void scsi_bus_save(struct scsi_bus *bus, struct state_writer *writer);
-/* The units that come next in the list; a fault of the state if they are not those of the bus. Nothing is changed. */
+/* The units that come next in the list; a fault of the state if they are not those of the bus.
+ * Nothing is changed. */
 void scsi_bus_read(struct scsi_bus *bus, struct state_reader *list, struct scsi_saved *saved);
 void scsi_bus_set(struct scsi_bus *bus, const struct scsi_saved *saved); /* as it was read */
 

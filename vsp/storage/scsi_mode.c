@@ -249,6 +249,7 @@ void scsi_mode_select(struct scsi_request *r)
 		return;
 	}
 	walk_pages(r, list, head + descriptor, length, true);
-	/* With the cache going off, what is complete becomes durable; what is under way sees to itself. */
+	/* With the cache going off, what is complete becomes durable; what is under way sees to
+	 * itself. */
 	scsi_written(r);
 }

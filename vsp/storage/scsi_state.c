@@ -4,7 +4,8 @@
  *   unit 1   path, target, LUN, kind, identity, blocks and their size, by which a unit is known again; stopped, write cache,
  *            unit attentions by nexus; reservation, its holder, generation, keys by nexus; tray open, locked, its event
  *
- * Data, and what follows from it, is the disk's. A command that is under way is its transport's to save.
+ * Data, and what follows from it, is the disk's. A command that is under way is its transport's to
+ * save.
  */
 #include "vsp/storage/scsi_unit.h"
 

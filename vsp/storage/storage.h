@@ -6,8 +6,9 @@
  *
  * Threads: the calls below come from the worker's own threads (its event loop, its management), any
  * of them. Each open channel has a thread of this library, which serves the guest's requests with a
- * disk_queue of its own, which storage_create() has made. A call that waits (detach, hold, change_medium, destroy) waits for
- * requests that are on their way to the disk, and for nothing that the guest does.
+ * disk_queue of its own, which storage_create() has made. A call that waits (detach, hold,
+ * change_medium, destroy) waits for requests that are on their way to the disk, and for nothing
+ * that the guest does.
  *
  * Ownership: a struct disk stays its opener's. From attach (change_medium, release) to the end of
  * detach (change_medium, hold, destroy) it must stay open and is used here by several threads;
@@ -112,12 +113,13 @@ int storage_hold(struct storage *storage, struct storage_address address);
 int storage_release(struct storage *storage, struct storage_address address, struct disk *disk);
 
 /*
- * The part "storage" of a saved state: what the guest has told the controller and its units, and what of its requests is not
- * answered. vmbus_pause() is in force.
+ * The part "storage" of a saved state: what the guest has told the controller and its units, and
+ * what of its requests is not answered. vmbus_pause() is in force.
  */
 void storage_save(struct storage *storage, struct state_writer *writer);
 /*
- * Reads it back into a new controller with the same configuration and units, paused; before vmbus_load(), which opens its channels.
+ * Reads it back into a new controller with the same configuration and units, paused; before
+ * vmbus_load(), which opens its channels.
  *   -EINVAL  the state is refused, as its fault says; nothing has changed
  *   other    what vmbus_offer() says; the controller is as it was
  */

@@ -23,7 +23,8 @@ static void answer(struct storage_io *io, uint32_t status)
 	storvsp_answer(io);
 }
 
-/* The answer to any operation other than an SRB: the head, followed by whatever the operation returns. */
+/* The answer to any operation other than an SRB: the head, followed by whatever the operation
+ * returns. */
 static void answer_plain(struct storage_io *io, uint32_t status)
 {
 	memset(&io->packet.srb, 0, sizeof(io->packet.srb));
@@ -77,8 +78,8 @@ static void query_properties(struct storage *storage, struct storage_io *io)
 }
 
 /*
- * Allowed once for each open of the primary channel. If some of the sub-channels cannot be offered, the guest works with those
- * that were.
+ * Allowed once for each open of the primary channel. If some of the sub-channels cannot be offered,
+ * the guest works with those that were.
  */
 static void create_sub_channels(struct storage *storage, struct storage_io *io)
 {
@@ -96,7 +97,8 @@ static void create_sub_channels(struct storage *storage, struct storage_io *io)
 	answer_plain(io, ret && i == 2 ? STORVSP_STATUS_UNSUCCESSFUL : STORVSP_STATUS_SUCCESS);
 }
 
-/* The handshake: the operations that come between the opening of the primary channel and the first SRB, in this order. */
+/* The handshake: the operations that come between the opening of the primary channel and the first
+ * SRB, in this order. */
 static void handshake(struct storage *storage, struct storage_io *io)
 {
 	enum storage_state state = atomic_load(&storage->state);
@@ -164,7 +166,8 @@ static void put_sense(struct storvsp_srb *srb, const struct scsi_request *scsi)
 	}
 }
 
-/* Whether a long request is to stop before its next step: the channel is closing or pausing, or a reset waits for it. */
+/* Whether a long request is to stop before its next step: the channel is closing or pausing, or a
+ * reset waits for it. */
 static bool srb_is_cancelled(const struct scsi_request *scsi)
 {
 	struct storage_io *io = scsi->user;
@@ -176,7 +179,8 @@ static bool srb_is_cancelled(const struct scsi_request *scsi)
 	return is_over || io->begins_anew;
 }
 
-/* Data may have been written although the request named no direction, and by a request that failed half-way. */
+/* Data may have been written although the request named no direction, and by a request that failed
+ * half-way. */
 static void complete_data(struct storage_io *io)
 {
 	const struct scsi_request *scsi = &io->scsi;
@@ -240,7 +244,8 @@ static bool find_direction(uint8_t data_in, enum scsi_direction *direction)
 	}
 }
 
-/* Reads the range of a packet that has at most one. False: there are several, or it is longer than a request may be. */
+/* Reads the range of a packet that has at most one. False: there are several, or it is longer than
+ * a request may be. */
 static bool take_range(struct storage_io *io, const struct vmbus_packet *packet)
 {
 	io->range = (struct vmbus_range){.page_max = REQUEST_IOVS, .pages = io->pages};
@@ -248,7 +253,8 @@ static bool take_range(struct storage_io *io, const struct vmbus_packet *packet)
 	       (packet->range_count == 1 && packet_range(packet, 0, &io->range) == 0);
 }
 
-/* Acquires the guest memory of the data. False: the range is not valid guest memory, or too short. */
+/* Acquires the guest memory of the data. False: the range is not valid guest memory, or too
+ * short. */
 static bool find_data(struct storage_queue *queue, struct storage_io *io)
 {
 	struct scsi_request *scsi = &io->scsi;
@@ -326,7 +332,8 @@ static void execute_srb(struct storage_queue *queue, struct storage_io *io,
 	run_srb(queue, io);
 }
 
-/* Everything is validated again: the request may come from a saved state, and guest memory may have been removed since. */
+/* Everything is validated again: the request may come from a saved state, and guest memory may have
+ * been removed since. */
 static void execute_again(struct storage_queue *queue, struct storage_io *io)
 {
 	if (!srb_is_valid(io) || !find_data(queue, io)) {
@@ -338,8 +345,8 @@ static void execute_again(struct storage_queue *queue, struct storage_io *io)
 }
 
 /*
- * A reset is answered after all requests that came before it. While one waits, requests take no further
- * steps, so the wait is short.
+ * A reset is answered after all requests that came before it. While one waits, requests take no
+ * further steps, so the wait is short.
  */
 static void begin_reset(struct storage_queue *queue, struct storage_io *io)
 {
@@ -434,8 +441,8 @@ void storvsp_packet(struct storage_queue *queue, const struct vmbus_packet *pack
 }
 
 /*
- * Tells the guest that units have come or gone. Versions before 4.2 have no such message, and a guest that has not scanned
- * yet does not need it.
+ * Tells the guest that units have come or gone. Versions before 4.2 have no such message, and a
+ * guest that has not scanned yet does not need it.
  */
 bool storvsp_announce(struct storage_queue *queue)
 {
@@ -458,7 +465,8 @@ bool storvsp_announce(struct storage_queue *queue)
 	return true;
 }
 
-/* Whoever opens the channel next begins with a new handshake, and finds the units in their power-on state. */
+/* Whoever opens the channel next begins with a new handshake, and finds the units in their power-on
+ * state. */
 void storvsp_primary_closed(struct storage *storage)
 {
 	storage->version = 0;

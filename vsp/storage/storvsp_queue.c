@@ -1,6 +1,6 @@
 /*
- * What the thread of an open channel (vsp/channel.h) does here: it sleeps in the ring of its disk queue, takes
- * what the disks have completed, and packets while there is a free io.
+ * What the thread of an open channel (vsp/channel.h) does here: it sleeps in the ring of its disk
+ * queue, takes what the disks have completed, and packets while there is a free io.
  */
 #include "vsp/storage/storvsp.h"
 

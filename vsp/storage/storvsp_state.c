@@ -8,8 +8,8 @@
  *       request 1   transaction, size of the answer, the packet. Kind 0 is an answer that had no room; 1 an SRB that was ended
  *                   before its next step and begins anew, with its range: offset, bytes, pages; 2 a reset that waits
  *
- * A request that begins anew may have done part of its work before, which it does again: of what goes in steps all may be
- * done twice (VERIFY, UNMAP, WRITE SAME).
+ * A request that begins anew may have done part of its work before, which it does again: of what
+ * goes in steps all may be done twice (VERIFY, UNMAP, WRITE SAME).
  */
 #include "vsp/storage/storvsp.h"
 

@@ -10,8 +10,8 @@
 struct video_host;
 
 /*
- * The frame memory is in the guest's address space from here on, and nowhere else; false: it cannot be there, and is where it was. On the
- * channel's thread.
+ * The frame memory is in the guest's address space from here on, and nowhere else; false: it cannot
+ * be there, and is where it was. On the channel's thread.
  */
 bool video_host_place(struct video_host *host, uint64_t gpa) MUST_CHECK;
 /* It is nowhere. On the channel's thread. */

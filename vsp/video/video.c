@@ -10,8 +10,9 @@
  *   2. In SHOWN the whole picture lies in the frame memory, and what of it is fetched from RAM is RAM.
  *   3. A message that cannot be is dropped, with a line in the log, and changes nothing. It is not acknowledged either: a guest waits for that in vain.
  *
- * Who looks is told what has changed as the guest says it. It says so only while it is asked to, from its first word after that on: until then all
- * may have changed. When nobody has looked for a while it is asked not to.
+ * Who looks is told what has changed as the guest says it. It says so only while it is asked to,
+ * from its first word after that on: until then all may have changed. When nobody has looked for a
+ * while it is asked not to.
  */
 #include "vsp/video/video.h"
 
@@ -396,7 +397,8 @@ static const struct {
 	[SYNTHVID_CAPABILITY_REQUEST] = {capability, 0},
 };
 
-/* What is not known is dropped: it is of a newer guest, or of its pointer, which it is told that nobody wants. */
+/* What is not known is dropped: it is of a newer guest, or of its pointer, which it is told that
+ * nobody wants. */
 static void packet(void *device, const struct vmbus_packet *packet)
 {
 	struct session *session = device;

@@ -1,6 +1,6 @@
 /*
- * The synthetic display of one guest: a frame in memory of the home's that the guest has where it wants it, or in the guest's own RAM.
- * docs/design/console.md.
+ * The synthetic display of one guest: a frame in memory of the home's that the guest has where it
+ * wants it, or in the guest's own RAM. docs/design/console.md.
  */
 #ifndef VSP_VIDEO_VIDEO_H
 #define VSP_VIDEO_VIDEO_H
@@ -20,7 +20,8 @@ struct vmbus;
 #define VIDEO_MAX_WIDTH  3840u
 #define VIDEO_MAX_HEIGHT 2160u
 
-/* Offers the device. `stops`: the guest may stop it, as it may with UEFI firmware. -errno. [C] is VMBus' control thread. */
+/* Offers the device. `stops`: the guest may stop it, as it may with UEFI firmware. -errno. [C] is
+ * VMBus' control thread. */
 int video_create(struct vmbus *bus, struct video_host *host, bool stops,
 		 struct video **video) MUST_CHECK;
 /* Before vmbus_destroy(); the home is asked until that has returned. [C] */
@@ -42,8 +43,9 @@ struct video_view {
 };
 
 /*
- * What there is to be seen, which is in the frame memory when it returns; false: nothing, or not here. With `follow` somebody looks who
- * will come again: the view says what has changed since it was last asked for with `follow`, and the guest is made to tell. [T]
+ * What there is to be seen, which is in the frame memory when it returns; false: nothing, or not
+ * here. With `follow` somebody looks who will come again: the view says what has changed since it
+ * was last asked for with `follow`, and the guest is made to tell. [T]
  */
 bool video_look(struct video *video, bool follow, struct video_view *view);
 

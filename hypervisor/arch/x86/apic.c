@@ -50,9 +50,9 @@ static void apic_write(uint32_t offset, uint32_t value)
 }
 
 /*
- * Beside what firmware left: ids that an xAPIC cannot address need x2APIC mode. On a machine that is virtual itself it costs an
- * MSR where the xAPIC costs an emulated access of memory. Elsewhere it would need the IOMMU's interrupt remapping (SDM vol. 3,
- * "Extended xAPIC (x2APIC)", and VT-d).
+ * Beside what firmware left: ids that an xAPIC cannot address need x2APIC mode. On a machine that
+ * is virtual itself it costs an MSR where the xAPIC costs an emulated access of memory. Elsewhere
+ * it would need the IOMMU's interrupt remapping (SDM vol. 3, "Extended xAPIC (x2APIC)", and VT-d).
  */
 static bool wants_x2apic(const struct handoff *handoff)
 {
@@ -89,7 +89,8 @@ void apic_lp_init(void)
 {
 	uint64_t base = rdmsr(MSR_APIC_BASE);
 
-	/* Other LPs come up in xAPIC mode whatever the firmware left on the first, which may have to change, too. */
+	/* Other LPs come up in xAPIC mode whatever the firmware left on the first, which may have
+	 * to change, too. */
 	if (x2apic && !(base & APIC_BASE_X2APIC)) {
 		wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 	}
@@ -154,7 +155,8 @@ void apic_kick(uint32_t id)
 
 void apic_kick_self(void)
 {
-	/* Who it interrupts may have written the high half already, which this one does not need. */
+	/* Who it interrupts may have written the high half already, which this one does not
+	 * need. */
 	while (!x2apic && (apic_read(REG_ICR_LOW) & ICR_PENDING)) {
 		cpu_relax();
 	}

@@ -1,5 +1,6 @@
 /*
- * The instructions that C has no words for, and the few architectural numbers that several files use.
+ * The instructions that C has no words for, and the few architectural numbers that several files
+ * use.
  */
 #ifndef ARCH_CPU_H
 #define ARCH_CPU_H
@@ -81,7 +82,8 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
 			 : "memory");
 }
 
-/* False when the processor does not know the MSR or refuses the value: the fault is caught (trap.c). */
+/* False when the processor does not know the MSR or refuses the value: the fault is caught
+ * (trap.c). */
 bool rdmsr_safe(uint32_t msr, uint64_t *value);
 bool wrmsr_safe(uint32_t msr, uint64_t value);
 
@@ -92,7 +94,8 @@ static inline void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 			 : "a"(leaf), "c"(subleaf));
 }
 
-/* All zero where there is no such leaf; above the highest of its range CPUID itself may answer anything. */
+/* All zero where there is no such leaf; above the highest of its range CPUID itself may answer
+ * anything. */
 static inline void cpuid_offered(uint32_t leaf, uint32_t out[4])
 {
 	cpuid(leaf & 0x80000000, 0, out);

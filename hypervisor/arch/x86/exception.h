@@ -1,5 +1,6 @@
 /*
- * What is true of exceptions (lib/exception.h) on every processor, whoever injects them (Intel SDM vol. 3, 6.3 to 6.15 and 17.3.1; APM vol. 2, 8.2).
+ * What is true of exceptions (lib/exception.h) on every processor, whoever injects them (Intel SDM
+ * vol. 3, 6.3 to 6.15 and 17.3.1; APM vol. 2, 8.2).
  */
 #ifndef ARCH_EXCEPTION_H
 #define ARCH_EXCEPTION_H
@@ -17,8 +18,8 @@ static inline bool exception_is_software(unsigned int vector)
 }
 
 /*
- * A fault pushes flags with RF set, so that its instruction does not meet its own breakpoint again. #DB, whatever its cause, pushes
- * RF as it is; the rest are traps and aborts.
+ * A fault pushes flags with RF set, so that its instruction does not meet its own breakpoint again.
+ * #DB, whatever its cause, pushes RF as it is; the rest are traps and aborts.
  */
 static inline bool exception_sets_rf(unsigned int vector)
 {
@@ -31,7 +32,8 @@ static inline bool exception_contributory(unsigned int vector)
 	return vector == EXC_DE || (vector >= EXC_TS && vector <= EXC_GP);
 }
 
-/* What the guest gets when a second exception comes while the first is being delivered (SDM vol. 3, tables 6-4 and 6-5). */
+/* What the guest gets when a second exception comes while the first is being delivered (SDM vol. 3,
+ * tables 6-4 and 6-5). */
 static inline unsigned int exception_merge(unsigned int first, unsigned int second)
 {
 	if (!exception_contributory(second) && second != EXC_PF) {

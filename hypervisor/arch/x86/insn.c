@@ -20,7 +20,8 @@ static bool locate(struct vcpu *vcpu, uint64_t rip_offset, gpa_t *gpa, uint32_t 
 	return true;
 }
 
-/* The bytes from RIP to the end of its page, or NULL. They may be compared until the GPA map changes, and not be passed on. */
+/* The bytes from RIP to the end of its page, or NULL. They may be compared until the GPA map
+ * changes, and not be passed on. */
 static const uint8_t *peek(struct vcpu *vcpu, uint32_t *available)
 {
 	const uint8_t *page;
@@ -42,7 +43,8 @@ static bool same_way(struct vcpu *vcpu, const struct code_trail *code, uint64_t 
 	       code->efer == vendor_get_efer(vcpu);
 }
 
-/* A walk that leaves a trail for the next one. False: more than one page is concerned, or the bytes are not there. */
+/* A walk that leaves a trail for the next one. False: more than one page is concerned, or the bytes
+ * are not there. */
 static bool fetch_first(struct vcpu *vcpu, struct code_trail *code, uint64_t linear,
 			uint8_t bytes[INSN_MAX])
 {

@@ -1,6 +1,7 @@
 /*
- * The little that the hypervisor must know of instructions: the length of those that a processor without next-RIP save stops
- * at, the bytes for a memory intercept message, and the moves with which a guest reaches its local APIC in xAPIC mode.
+ * The little that the hypervisor must know of instructions: the length of those that a processor
+ * without next-RIP save stops at, the bytes for a memory intercept message, and the moves with
+ * which a guest reaches its local APIC in xAPIC mode.
  */
 #ifndef ARCH_INSN_H
 #define ARCH_INSN_H
@@ -19,9 +20,9 @@ static inline struct seen_instruction *insn_seen_at(struct vcpu *vcpu)
 }
 
 /*
- * `opcode` (two bytes, little-endian) without prefixes stood at RIP before, and stands there now. A guest that changes its page
- * tables may be shown bytes of the page that it had there: they are only compared with those that must stand at RIP, and decide
- * between one length and the other.
+ * `opcode` (two bytes, little-endian) without prefixes stood at RIP before, and stands there now. A
+ * guest that changes its page tables may be shown bytes of the page that it had there: they are
+ * only compared with those that must stand at RIP, and decide between one length and the other.
  */
 static inline bool insn_seen(struct vcpu *vcpu, uint16_t opcode)
 {
@@ -32,7 +33,8 @@ static inline bool insn_seen(struct vcpu *vcpu, uint16_t opcode)
 	       (seen->at[0] | seen->at[1] << 8) == opcode;
 }
 
-/* Length of the instruction at RIP, which is `opcode` behind any prefixes, when insn_seen() does not tell. */
+/* Length of the instruction at RIP, which is `opcode` behind any prefixes, when insn_seen() does
+ * not tell. */
 uint8_t insn_length(struct vcpu *vcpu, uint16_t opcode);
 uint8_t insn_halt_length(struct vcpu *vcpu);
 
@@ -51,8 +53,8 @@ struct insn_access {
 };
 
 /*
- * Decodes the memory access at RIP; false when it is not one of the forms that are used on an APIC and on doorbells: moves of any
- * size, and what a 32-bit register's bits are changed with.
+ * Decodes the memory access at RIP; false when it is not one of the forms that are used on an APIC
+ * and on doorbells: moves of any size, and what a 32-bit register's bits are changed with.
  */
 bool insn_decode_access(struct vcpu *vcpu, struct insn_access *access);
 

@@ -1,9 +1,10 @@
 /*
- * The tables are those of the vendors' advisories, in the form in which Linux keeps them (arch/x86/kernel/cpu/common.c and
- * bugs.c): Intel's models by family 6, AMD's by family. A processor's own word (IA32_ARCH_CAPABILITIES, CPUID) goes before them.
+ * The tables are those of the vendors' advisories, in the form in which Linux keeps them
+ * (arch/x86/kernel/cpu/common.c and bugs.c): Intel's models by family 6, AMD's by family. A
+ * processor's own word (IA32_ARCH_CAPABILITIES, CPUID) goes before them.
  *
- * Indirect branches are no row: the image is built with retpolines, and so needs nothing of the processor against a guest that
- * trains them.
+ * Indirect branches are no row: the image is built with retpolines, and so needs nothing of the
+ * processor against a guest that trains them.
  */
 #include "hypervisor/arch/x86/mitigation.h"
 
@@ -30,7 +31,8 @@
 #define LEAF_7_EDX_L1D_FLUSH (1u << 28)
 #define LEAF_72_EDX_BHI_CTRL (1u << 4)
 
-/* AMD APM vol. 3, E.4.7 and E.4.17, and "Technical Update Regarding Speculative Return Stack Overflow". */
+/* AMD APM vol. 3, E.4.7 and E.4.17, and "Technical Update Regarding Speculative Return Stack
+ * Overflow". */
 #define LEAF_88_EBX_IBPB            (1u << 12)
 #define LEAF_88_EBX_BTC_NO          (1u << 29)
 #define LEAF_821_EAX_VERW_CLEAR     (1u << 5)
@@ -164,8 +166,9 @@ static void decide_buffers(const struct processor *p, uint8_t traits, struct mit
 }
 
 /*
- * Does the processor take a guest's entries of the return stack buffer for the hypervisor's? With an enhanced IBRS it does not,
- * but for the first return (PBRSB), and on some models for returns that find the buffer empty (ITS).
+ * Does the processor take a guest's entries of the return stack buffer for the hypervisor's? With
+ * an enhanced IBRS it does not, but for the first return (PBRSB), and on some models for returns
+ * that find the buffer empty (ITS).
  */
 static bool returns_are_guests(const struct processor *p, uint8_t traits)
 {
@@ -207,7 +210,8 @@ static void decide_intel(const struct processor *p, struct mitigations *m)
 	}
 }
 
-/* SRSO: Zen 1 to 4, and Zen 5 between guest and host alone; without a sibling Zen 1 and 2 have it not. */
+/* SRSO: Zen 1 to 4, and Zen 5 between guest and host alone; without a sibling Zen 1 and 2 have it
+ * not. */
 static void decide_srso(const struct processor *p, struct mitigations *m)
 {
 	const bool ibpb = p->leaf_88_ebx & LEAF_88_EBX_IBPB;

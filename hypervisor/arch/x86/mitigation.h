@@ -1,6 +1,6 @@
 /*
- * Which weaknesses a processor has by its model and its own word, and what the hypervisor does about each. Only a decision:
- * speculation.c acts on it, ept.c on MITIGATION_SPLIT.
+ * Which weaknesses a processor has by its model and its own word, and what the hypervisor does
+ * about each. Only a decision: speculation.c acts on it, ept.c on MITIGATION_SPLIT.
  */
 #ifndef ARCH_MITIGATION_H
 #define ARCH_MITIGATION_H
@@ -8,7 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What the decision rests on: CPUID and IA32_ARCH_CAPABILITIES; all zero where there is no such leaf or MSR. */
+/* What the decision rests on: CPUID and IA32_ARCH_CAPABILITIES; all zero where there is no such
+ * leaf or MSR. */
 struct processor {
 	bool is_amd; /* or Hygon; all others are taken for Intel, and a model that no table knows for one that has everything */
 	uint32_t family, model, stepping;

@@ -36,7 +36,8 @@ void paging_init(const struct handoff *handoff);
  * memory is seen from then on.
  */
 uint64_t paging_load(uint64_t cr3);
-/* The same place: around a change of memory types. Returns CR0 as it was, which the second restores. */
+/* The same place: around a change of memory types. Returns CR0 as it was, which the second
+ * restores. */
 uint64_t paging_caches_off(void);
 void paging_caches_on(uint64_t cr0);
 /* CR3 of this address space, for the other LPs. */
@@ -51,8 +52,8 @@ unsigned int paging_max_level(void);
  */
 volatile void *paging_map_device(spa_t spa);
 /*
- * A block of that many pages, a power of two, aligned to its size: the first is a hole, the others are zero. Its pages are seen in
- * the direct map as well.
+ * A block of that many pages, a power of two, aligned to its size: the first is a hole, the others
+ * are zero. Its pages are seen in the direct map as well.
  */
 void *paging_map_stack(unsigned int pages);
 /* A page of the image's data becomes a hole, so that a stack that grows into it faults. */

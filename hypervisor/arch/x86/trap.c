@@ -64,7 +64,8 @@ static void gates_fill(struct gate *gates, unsigned int count, const uint8_t *en
 	}
 }
 
-/* LTR marks the descriptor as busy and refuses one that is, so each LP writes it anew: they come up one after the other. */
+/* LTR marks the descriptor as busy and refuses one that is, so each LP writes it anew: they come up
+ * one after the other. */
 void trap_lp_load_tss(void)
 {
 	uint64_t base = (uintptr_t)tss;
@@ -252,8 +253,9 @@ void trap_fault(struct trap_frame *f)
 		return;
 	}
 	/*
-	 * The hypervisor sets no breakpoints and never steps: a processor kept a trap of its guest's beyond the exit. The guest has its own,
-	 * from vendor_skip(), and has been left, so nothing is missing.
+	 * The hypervisor sets no breakpoints and never steps: a processor kept a trap of its
+	 * guest's beyond the exit. The guest has its own, from vendor_skip(), and has been left, so
+	 * nothing is missing.
 	 */
 	if (f->vector == EXC_DB) {
 		__atomic_fetch_add(&stray_count, 1, __ATOMIC_RELAXED);

@@ -1,5 +1,6 @@
 /*
- * Faults of the hypervisor itself, the windows in which it takes interrupts, and the stop of the machine.
+ * Faults of the hypervisor itself, the windows in which it takes interrupts, and the stop of the
+ * machine.
  */
 #ifndef ARCH_TRAP_H
 #define ARCH_TRAP_H
@@ -15,11 +16,13 @@ void trap_lp_load_tss(void);
 uint64_t trap_tss_base(void);
 uint64_t trap_gdt_base(void);
 /*
- * Of a vector that asks for no flag, in both tables: of NMIs the vendor sees to it that none is slept over, or lost before an entry.
+ * Of a vector that asks for no flag, in both tables: of NMIs the vendor sees to it that none is
+ * slept over, or lost before an entry.
  */
 void trap_set_gate(unsigned int vector, void (*gate)(void));
 
-/* For LIDT: the table that is in force while the hypervisor works, and the one inside a window (vendor_take_interrupts). */
+/* For LIDT: the table that is in force while the hypervisor works, and the one inside a window
+ * (vendor_take_interrupts). */
 struct table_register {
 	uint16_t limit;
 	uint64_t base;
@@ -34,7 +37,8 @@ void interrupt_taken(uint32_t vector);
 
 bool xsetbv_safe(uint32_t index, uint64_t value);
 
-/* The machine starts anew, by the reset register of its firmware tables (port 0: none) or by the old ways. */
+/* The machine starts anew, by the reset register of its firmware tables (port 0: none) or by the
+ * old ways. */
 void machine_set_reset(uint16_t port, uint8_t value);
 _Noreturn void machine_reset(void);
 /* Prints a reason and the stack, stops all LPs. */

@@ -1,7 +1,7 @@
 /*
- * What svm/ and vmx/ both supply, under the same names; the linker takes one. The core knows nothing of a VMCB or VMCS.
- * Unless it says otherwise, functions that take a vcpu are called by its owner, on the LP where its state is loaded or while
- * it is loaded nowhere.
+ * What svm/ and vmx/ both supply, under the same names; the linker takes one. The core knows
+ * nothing of a VMCB or VMCS. Unless it says otherwise, functions that take a vcpu are called by its
+ * owner, on the LP where its state is loaded or while it is loaded nowhere.
  */
 #ifndef ARCH_VENDOR_H
 #define ARCH_VENDOR_H
@@ -73,17 +73,20 @@ void vendor_boot_root(struct vcpu *vcpu, uint32_t eip,
 		      uint32_t esi); /* 32-bit protected mode, flat */
 
 /*
- * Enters the guest again and again: after each exit run_exit(vcpu) (run.c) is called, and its `false` ends it. vendor_enter is
- * what the assembly does in between; the rest of the state must be loaded.
+ * Enters the guest again and again: after each exit run_exit(vcpu) (run.c) is called, and its
+ * `false` ends it. vendor_enter is what the assembly does in between; the rest of the state must be
+ * loaded.
  */
 void vendor_run(struct vcpu *vcpu);
 /*
- * The exit that just happened; called once an exit. Keeps an event whose delivery was cut short for the next entry.
+ * The exit that just happened; called once an exit. Keeps an event whose delivery was cut short for
+ * the next entry.
  */
 void vendor_decode(struct vcpu *vcpu, struct intercept *intercept);
 /* The last thing before an entry: ASID, TLB, RIP, TPR. */
 void vendor_prepare(struct vcpu *vcpu);
-/* Registers that entries do not switch (FS, GS, TR, LDTR, the SYSCALL MSRs…): into and out of the control block. */
+/* Registers that entries do not switch (FS, GS, TR, LDTR, the SYSCALL MSRs…): into and out of the
+ * control block. */
 void vendor_load(struct vcpu *vcpu);
 void vendor_save(struct vcpu *vcpu);
 /* The control block has the registers that vendor_save saves, also while the vcpu is loaded. */
@@ -92,8 +95,8 @@ void vendor_sync(struct vcpu *vcpu);
 void vendor_resync(struct vcpu *vcpu);
 
 /*
- * Takes all interrupts and NMIs that are pending on this LP: interrupt_taken() (interrupt.c) is called for each. The second waits
- * for one.
+ * Takes all interrupts and NMIs that are pending on this LP: interrupt_taken() (interrupt.c) is
+ * called for each. The second waits for one.
  */
 void vendor_take_interrupts(void);
 void vendor_wait_interrupt(void);
@@ -101,7 +104,8 @@ void vendor_wait_interrupt(void);
 /* Steps over the intercepted instruction: RIP, interrupt shadow, RF, single step. */
 void vendor_skip(struct vcpu *vcpu, uint8_t length);
 
-/* Injection at the next entry. One event at a time: vendor_event_pending tells that the place is taken. */
+/* Injection at the next entry. One event at a time: vendor_event_pending tells that the place is
+ * taken. */
 bool vendor_event_pending(const struct vcpu *vcpu);
 void vendor_inject_exception(struct vcpu *vcpu, uint8_t vector, bool has_error, uint32_t error);
 void vendor_inject_page_fault(struct vcpu *vcpu, uint64_t address, uint32_t error);
@@ -109,10 +113,12 @@ void vendor_inject_interrupt(struct vcpu *vcpu, uint8_t vector);
 void vendor_inject_nmi(struct vcpu *vcpu);
 bool vendor_can_take_interrupt(const struct vcpu *vcpu); /* IF, shadow; not the TPR */
 bool vendor_can_take_nmi(const struct vcpu *vcpu);
-/* Makes the guest stop as soon as it can take an interrupt of this priority class (vector >> 4); 0: no such wish. */
+/* Makes the guest stop as soon as it can take an interrupt of this priority class (vector >> 4); 0:
+ * no such wish. */
 void vendor_interrupt_window(struct vcpu *vcpu, uint8_t priority);
 void vendor_nmi_window(struct vcpu *vcpu, bool wanted);
-/* The TPR as the guest may have changed it without an exit; what entries take, by the mode of the VP's local APIC. */
+/* The TPR as the guest may have changed it without an exit; what entries take, by the mode of the
+ * VP's local APIC. */
 uint32_t vendor_get_tpr(const struct vcpu *vcpu);
 void vendor_set_tpr(struct vcpu *vcpu, uint32_t tpr);
 bool vendor_shadow(const struct vcpu *vcpu); /* in the shadow of STI or MOV SS */
@@ -124,7 +130,8 @@ void vendor_set_nmi_blocked(struct vcpu *vcpu, bool blocked);
 uint64_t vendor_get_pending_interruption(const struct vcpu *vcpu);
 void vendor_set_pending_interruption(struct vcpu *vcpu, uint64_t value);
 
-/* Registers by TLFS name (all that live in the control block); the general ones are in vcpu->gpr, except RSP. */
+/* Registers by TLFS name (all that live in the control block); the general ones are in vcpu->gpr,
+ * except RSP. */
 hv_status_t vendor_register_get(struct vcpu *vcpu, uint32_t name,
 				union hv_register_value *value) MUST_CHECK;
 hv_status_t vendor_register_set(struct vcpu *vcpu, uint32_t name,
@@ -153,7 +160,8 @@ void vendor_intercept_debug(struct vcpu *vcpu, bool wanted);
 /* Guest-virtual translations of the VP are forgotten before its next instruction. */
 void vendor_flush_tlb(struct vcpu *vcpu);
 
-/* Instruction bytes that the processor saved at the last memory intercept: count, 0 if it saves none. */
+/* Instruction bytes that the processor saved at the last memory intercept: count, 0 if it saves
+ * none. */
 uint32_t vendor_instruction_bytes(const struct vcpu *vcpu, const uint8_t **bytes);
 
 #endif

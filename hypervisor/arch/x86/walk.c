@@ -159,7 +159,8 @@ static uint32_t walk_once(struct vcpu *vcpu, struct mode mode, gva_t gva, uint32
 	}
 }
 
-/* As a processor does, the walk begins anew when another one was faster at an entry; but not for ever. */
+/* As a processor does, the walk begins anew when another one was faster at an entry; but not for
+ * ever. */
 static uint32_t walk(struct vcpu *vcpu, struct mode mode, gva_t gva, uint32_t access, gpa_t *gpa,
 		     uint32_t *error, struct gpa_trail *trail)
 {

@@ -19,13 +19,13 @@ enum walk_access {
 };
 
 /*
- * Returns a HV_TRANSLATE_GVA_* code; on HV_TRANSLATE_GVA_SUCCESS *gpa is the address. *error gets the page-fault error code
- * otherwise.
+ * Returns a HV_TRANSLATE_GVA_* code; on HV_TRANSLATE_GVA_SUCCESS *gpa is the address. *error gets
+ * the page-fault error code otherwise.
  */
 uint32_t walk_gva(struct vcpu *vcpu, gva_t gva, uint32_t access, gpa_t *gpa, uint32_t *error);
 /*
- * The same for fetching code, and leaves a trail; false where walk_gva() fails, and for page tables of 4-byte entries, which
- * leave none.
+ * The same for fetching code, and leaves a trail; false where walk_gva() fails, and for page tables
+ * of 4-byte entries, which leave none.
  */
 bool walk_code(struct vcpu *vcpu, gva_t gva, gpa_t *gpa, struct gpa_trail *trail);
 

@@ -1,6 +1,7 @@
 /*
- * From the control block to struct intercept (AMD APM vol. 2, 15.7 to 15.14 and appendix C). Processors without NRIP save and
- * decode assists leave the instruction's length to us: only instructions that SVM says it stopped at are looked at.
+ * From the control block to struct intercept (AMD APM vol. 2, 15.7 to 15.14 and appendix C).
+ * Processors without NRIP save and decode assists leave the instruction's length to us: only
+ * instructions that SVM says it stopped at are looked at.
  */
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/exception.h"
@@ -34,8 +35,8 @@ static void decode_msr(struct vcpu *vcpu, struct intercept *intercept)
 }
 
 /*
- * EXITINFO1: 0 in, 2 string, 3 rep, 6:4 size, 12:10 segment, 31:16 port; EXITINFO2: the next RIP (15.10.2). The TLFS has the size in
- * 2:0, string in 3, rep in 4.
+ * EXITINFO1: 0 in, 2 string, 3 rep, 6:4 size, 12:10 segment, 31:16 port; EXITINFO2: the next RIP
+ * (15.10.2). The TLFS has the size in 2:0, string in 3, rep in 4.
  */
 static void decode_io(struct vcpu *vcpu, struct intercept *intercept)
 {
@@ -141,8 +142,9 @@ static __attribute__((noinline)) void decode_rest(struct vcpu *vcpu, struct inte
 }
 
 /*
- * An event whose delivery the exit interrupted goes in again. A software one of the guest's own does not, since RIP is at its
- * instruction and raises it again; one that was injected, with RIP as it still is, does.
+ * An event whose delivery the exit interrupted goes in again. A software one of the guest's own
+ * does not, since RIP is at its instruction and raises it again; one that was injected, with RIP as
+ * it still is, does.
  */
 static void keep_event(struct vcpu *vcpu, uint64_t entered_at)
 {
@@ -176,7 +178,8 @@ void vendor_decode(struct vcpu *vcpu, struct intercept *intercept)
 	vcpu->gpr[GPR_RAX] = vmcb->rax;
 	vmcb->tlb_control = SVM_TLB_KEEP;
 	keep_event(vcpu, entered_at);
-	/* In the order of how often guests do it; no table, which a processor would have to guess through. */
+	/* In the order of how often guests do it; no table, which a processor would have to guess
+	 * through. */
 	if (code == SVM_EXIT_CPUID) {
 		intercept->kind = INTERCEPT_CPUID;
 		intercept->length = length_of(vcpu, OPCODE_CPUID);

@@ -1,5 +1,6 @@
 /*
- * Events for the guest: one at a time through EVENTINJ, the rest waits for a window (AMD APM vol. 2, 15.20, 15.21).
+ * Events for the guest: one at a time through EVENTINJ, the rest waits for a window (AMD APM vol.
+ * 2, 15.20, 15.21).
  */
 #include "hypervisor/arch/x86/cpu.h"
 #include "hypervisor/arch/x86/exception.h"
@@ -59,8 +60,9 @@ bool svm_event_is_software(uint64_t event)
 }
 
 /*
- * A software event returns behind its instruction, RIP is still at it. Where the processor does not take the next RIP from the control
- * block, it is entered with RIP behind the instruction (APM vol. 2, 15.20).
+ * A software event returns behind its instruction, RIP is still at it. Where the processor does not
+ * take the next RIP from the control block, it is entered with RIP behind the instruction (APM vol.
+ * 2, 15.20).
  */
 void svm_prepare_software(struct vcpu *vcpu)
 {
@@ -124,8 +126,8 @@ bool vendor_can_take_nmi(const struct vcpu *vcpu)
 }
 
 /*
- * A virtual interrupt that is never delivered: VINTR is intercepted, and the processor takes it up only when IF, the shadow
- * and V_TPR let an interrupt of that priority through.
+ * A virtual interrupt that is never delivered: VINTR is intercepted, and the processor takes it up
+ * only when IF, the shadow and V_TPR let an interrupt of that priority through.
  */
 void vendor_interrupt_window(struct vcpu *vcpu, uint8_t priority)
 {
@@ -145,8 +147,9 @@ void vendor_interrupt_window(struct vcpu *vcpu, uint8_t priority)
 }
 
 /*
- * NMIs are blocked until IRET, which is intercepted while they are. The intercept comes before the instruction, so it is executed in
- * a shadow (svm_iret()); and a shadow, whatever IF says, ends with one instruction, which the guest is made to single-step.
+ * NMIs are blocked until IRET, which is intercepted while they are. The intercept comes before the
+ * instruction, so it is executed in a shadow (svm_iret()); and a shadow, whatever IF says, ends
+ * with one instruction, which the guest is made to single-step.
  */
 void vendor_nmi_window(struct vcpu *vcpu, bool wanted)
 {
@@ -160,7 +163,8 @@ void svm_iret(struct vcpu *vcpu)
 	vcpu->iret_rip = vcpu->rip;
 }
 
-/* An exception of the stepped instruction is taken here first, since the processor would push flags with our TF. */
+/* An exception of the stepped instruction is taken here first, since the processor would push flags
+ * with our TF. */
 bool svm_step_begin(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vcpu->vmcb;
@@ -197,8 +201,9 @@ bool svm_step_end(struct vcpu *vcpu)
 }
 
 /*
- * The priority must be above the TPR (APM vol. 2, 15.21.4). A processor that opens the window beside it already would do so before the
- * guest's next instruction, again and again; once it was seen, all windows are asked for one class lower.
+ * The priority must be above the TPR (APM vol. 2, 15.21.4). A processor that opens the window
+ * beside it already would do so before the guest's next instruction, again and again; once it was
+ * seen, all windows are asked for one class lower.
  */
 void svm_window_opened(const struct vcpu *vcpu)
 {
@@ -223,8 +228,9 @@ void vendor_set_tpr(struct vcpu *vcpu, uint32_t tpr)
 		(vcpu->vmcb->interrupt_control & ~SVM_V_TPR_MASK) | tpr >> 4;
 }
 
-/* HV_REGISTER_PENDING_INTERRUPTION: pending 0, type 3:1 (0 interrupt, 2 NMI, 3 exception, 4 INT n, 6 INT3 and INTO), error valid 4,
- * length 8:5, vector 31:16, error code 63:32. SVM has the same types in bits 10:8, but 3 for 6. */
+/* HV_REGISTER_PENDING_INTERRUPTION: pending 0, type 3:1 (0 interrupt, 2 NMI, 3 exception, 4 INT n,
+ * 6 INT3 and INTO), error valid 4, length 8:5, vector 31:16, error code 63:32. SVM has the same
+ * types in bits 10:8, but 3 for 6. */
 #define PENDING_INT3 6u
 
 uint64_t vendor_get_pending_interruption(const struct vcpu *vcpu)

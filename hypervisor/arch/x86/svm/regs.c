@@ -12,7 +12,8 @@
 		.offset = offsetof(struct vmcb, field), .loaded = (is_loaded)                      \
 	}
 
-/* Plain 64-bit fields. `loaded`: the processor holds it between VMLOAD and VMSAVE, so the two must be brought in line. */
+/* Plain 64-bit fields. `loaded`: the processor holds it between VMLOAD and VMSAVE, so the two must
+ * be brought in line. */
 static const struct field {
 	uint32_t name;
 	uint32_t msr; /* 0: none */
@@ -116,8 +117,8 @@ static bool is_table(uint32_t name)
 }
 
 /*
- * The same fields in another order, and the upper flags (AVL, L, D/B, G) four bits apart. As two words, since six of them are
- * given at every exit to the parent.
+ * The same fields in another order, and the upper flags (AVL, L, D/B, G) four bits apart. As two
+ * words, since six of them are given at every exit to the parent.
  */
 static void segment_get(const struct vmcb_segment *from, struct hv_x64_segment_register *to)
 {

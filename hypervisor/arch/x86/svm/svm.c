@@ -1,6 +1,6 @@
 /*
- * SVM on an LP, and the control block of a VP: what is intercepted, what is not, and the state after INIT (AMD APM vol. 2,
- * chapter 15; table 14-1 for the state).
+ * SVM on an LP, and the control block of a VP: what is intercepted, what is not, and the state
+ * after INIT (AMD APM vol. 2, chapter 15; table 14-1 for the state).
  */
 #include "hypervisor/arch/x86/svm/svm.h"
 
@@ -53,8 +53,9 @@ static void maps_init(void)
 }
 
 /*
- * A device of the root could send INIT by an MSI or the I/O APIC's pin, and an LP would begin anew without its hypervisor. A guest is
- * left for it, and in the hypervisor it is #SX (APM vol. 2, 15.21.8 and 15.28), which is forgotten.
+ * A device of the root could send INIT by an MSI or the I/O APIC's pin, and an LP would begin anew
+ * without its hypervisor. A guest is left for it, and in the hypervisor it is #SX (APM vol. 2,
+ * 15.21.8 and 15.28), which is forgotten.
  */
 static void redirect_init(void)
 {
@@ -83,11 +84,13 @@ void vendor_lp_init(struct lp *lp)
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	redirect_init();
 	wrmsr(MSR_VM_HSAVE_PA, lp->host_save_pa);
-	/* From here on interrupts wait for the guest or for a window that the hypervisor opens; VMRUN wants IF set. */
+	/* From here on interrupts wait for the guest or for a window that the hypervisor opens;
+	 * VMRUN wants IF set. */
 	__asm__ volatile("clgi; sti");
 }
 
-/* A loop of PAUSE is a VP that waits for one which does not run. Without the threshold every PAUSE would count, in a loop or not. */
+/* A loop of PAUSE is a VP that waits for one which does not run. Without the threshold every PAUSE
+ * would count, in a loop or not. */
 static void filter_pauses(struct vmcb *vmcb)
 {
 	if ((svm_features & SVM_CPUID_PAUSE) && (svm_features & SVM_CPUID_PAUSE_GAP)) {
@@ -136,7 +139,8 @@ void vendor_vcpu_destroy(struct vcpu *vcpu)
 	vcpu->vmcb = NULL;
 }
 
-/* A guest that makes #AC or #DB inside the delivery of #AC or #DB would hold its LP for ever: those two always stop. */
+/* A guest that makes #AC or #DB inside the delivery of #AC or #DB would hold its LP for ever: those
+ * two always stop. */
 void vendor_set_exception_intercepts(struct vcpu *vcpu, uint32_t vectors)
 {
 	vcpu->vmcb->intercept_exceptions = vectors | 1u << EXC_AC | 1u << EXC_DB | 1u << EXC_MC;
@@ -217,7 +221,8 @@ void vendor_boot_root(struct vcpu *vcpu, uint32_t eip, uint32_t esi)
 	vcpu->gpr[GPR_RSI] = esi;
 }
 
-/* ASIDs 2 and up are given out per LP; when they run out everything is flushed and they start anew. */
+/* ASIDs 2 and up are given out per LP; when they run out everything is flushed and they start
+ * anew. */
 static __attribute__((noinline)) void asid_assign(struct vcpu *vcpu, struct lp *lp)
 {
 	struct vmcb *vmcb = vcpu->vmcb;
@@ -301,8 +306,8 @@ void vendor_set_tsc_offset(struct vcpu *vcpu, uint64_t offset)
 	vcpu->vmcb->tsc_offset = offset;
 }
 
-/* GIF is the gate; IF is set all the time that the hypervisor runs, because VMRUN wants it so. CLI and STI around STGI make a
- * place at which every processor looks for interrupts. */
+/* GIF is the gate; IF is set all the time that the hypervisor runs, because VMRUN wants it so. CLI
+ * and STI around STGI make a place at which every processor looks for interrupts. */
 void vendor_take_interrupts(void)
 {
 	__asm__ volatile("lidt %0; cli; stgi; sti; nop; clgi; lidt %1"

@@ -24,11 +24,13 @@ void svm_window_opened(const struct vcpu *vcpu);
 /* The guest is at the IRET that ends the blocking of NMIs. */
 void svm_iret(struct vcpu *vcpu);
 /*
- * For vendor_prepare(), when vcpu->nmi_step is set: the guest will stop behind its next instruction. False: an event goes in first,
- * and it is to stop before the first instruction of the event's handler.
+ * For vendor_prepare(), when vcpu->nmi_step is set: the guest will stop behind its next
+ * instruction. False: an event goes in first, and it is to stop before the first instruction of the
+ * event's handler.
  */
 bool svm_step_begin(struct vcpu *vcpu);
-/* For vendor_decode(), when vcpu->stepping is set and vcpu->rip is where the guest was entered. True: the exit was that and no more. */
+/* For vendor_decode(), when vcpu->stepping is set and vcpu->rip is where the guest was entered.
+ * True: the exit was that and no more. */
 bool svm_step_end(struct vcpu *vcpu);
 
 static inline void svm_vmload(uint64_t pa)

@@ -1,5 +1,6 @@
 /*
- * The virtual machine control block (AMD APM vol. 2, appendix B) and the exit codes of appendix C that are used.
+ * The virtual machine control block (AMD APM vol. 2, appendix B) and the exit codes of appendix C
+ * that are used.
  */
 #ifndef SVM_VMCB_H
 #define SVM_VMCB_H

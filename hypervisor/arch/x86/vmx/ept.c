@@ -4,11 +4,13 @@
  * The MTRRs have no say behind EPT, and the entry's memory type stands in their place: write-back
  * for RAM, uncacheable for what is none, and with both the guest's PAT may still choose (28.3.7.2).
  * PTE_UNCACHED takes that choice away ("ignore PAT"). The processor sets A and D if the EPT pointer
- * says so. Processors before 2013 cannot: there a leaf that is not dirty is not writable either, and who
- * resolves the fault of its first write makes it both (gpa_access.c). A and D are then bits that the processor ignores.
+ * says so. Processors before 2013 cannot: there a leaf that is not dirty is not writable either,
+ * and who resolves the fault of its first write makes it both (gpa_access.c). A and D are then bits
+ * that the processor ignores.
  *
- * On some processors a guest that changes the size of a page of code under the feet of the fetch unit
- * stops the machine ("machine check error on page size change"). There no large leaf is executable.
+ * On some processors a guest that changes the size of a page of code under the feet of the fetch
+ * unit stops the machine ("machine check error on page size change"). There no large leaf is
+ * executable.
  */
 #include "hypervisor/arch/x86/vmx/ept.h"
 

@@ -16,8 +16,8 @@ static uint8_t instruction_length(void)
 	return (uint8_t)vmcs_read(VMCS_INSTRUCTION_LENGTH);
 }
 
-/* Qualification: 2:0 size - 1, 3 in, 4 string, 5 rep, 31:16 port; the TLFS has the size in 2:0, string in 3, rep in 4. The
- * instruction's information: 17:15 segment of OUTS. */
+/* Qualification: 2:0 size - 1, 3 in, 4 string, 5 rep, 31:16 port; the TLFS has the size in 2:0,
+ * string in 3, rep in 4. The instruction's information: 17:15 segment of OUTS. */
 static void decode_io(struct intercept *intercept)
 {
 	uint64_t info = vmcs_read(VMCS_EXIT_QUALIFICATION);
@@ -108,9 +108,9 @@ static uint64_t register_value(const struct vcpu *vcpu, unsigned int gpr)
 }
 
 /*
- * Only a MOV to CR0 or CR4 that changes a bit of the host's exits. Those of CR4 but MCE a guest does
- * not have. Those of CR0, and MCE, are only shown: with the new ones in the shadow the instruction
- * does not exit again, and the processor does the rest of it.
+ * Only a MOV to CR0 or CR4 that changes a bit of the host's exits. Those of CR4 but MCE a guest
+ * does not have. Those of CR0, and MCE, are only shown: with the new ones in the shadow the
+ * instruction does not exit again, and the processor does the rest of it.
  */
 static void decode_cr(struct vcpu *vcpu, struct intercept *intercept)
 {
@@ -201,8 +201,8 @@ static void decode_rest(struct vcpu *vcpu, struct intercept *intercept, uint32_t
 }
 
 /*
- * An event whose delivery the exit interrupted goes in again, with its instruction's length where it has one. An NMI among them has
- * blocked further ones already, and could not go in.
+ * An event whose delivery the exit interrupted goes in again, with its instruction's length where
+ * it has one. An NMI among them has blocked further ones already, and could not go in.
  */
 static void keep_event(struct vcpu *vcpu)
 {

@@ -333,8 +333,8 @@ void vendor_resync(struct vcpu *vcpu)
 }
 
 /*
- * With EPT and PAE paging the processor has the four pointers in the VMCS; it reads them from memory
- * only when the guest itself loads CR3. Takes the memory lock.
+ * With EPT and PAE paging the processor has the four pointers in the VMCS; it reads them from
+ * memory only when the guest itself loads CR3. Takes the memory lock.
  */
 static void load_pdptes(struct vcpu *vcpu)
 {

@@ -105,11 +105,13 @@ struct vmx_facts {
 };
 extern struct vmx_facts vmx_facts;
 
-/* What children exit for, and the root does not: the caches are everybody's, and who spins may wait for a VP that does not run. */
+/* What children exit for, and the root does not: the caches are everybody's, and who spins may wait
+ * for a VP that does not run. */
 #define PROC2_CHILD (PROC2_WBINVD | PROC2_PAUSE_LOOP)
 
 /* CR0 bits that a guest may have as it likes while the processor keeps its own, and CR4 bits that
- * it may not set, but for MCE, which it may: without it a machine check would be the machine's end. */
+ * it may not set, but for MCE, which it may: without it a machine check would be the machine's
+ * end. */
 #define CR0_HOST_OWNED (CR0_NE | CR0_NW | CR0_CD)
 #define CR4_SMXE       (1ull << 14)
 #define CR4_CET        (1ull << 23)
@@ -146,16 +148,16 @@ void vmx_fetch_state(struct vcpu *vcpu);
 
 /* tlb.c: what VMCS_EPT_POINTER gets. */
 uint64_t vmx_ept_pointer(const struct vcpu *vcpu);
-/* tlb.c: before an entry on this LP, its VMCS current: it has a VPID of the LP's generation and finds
- * no translation that is older than this call. */
+/* tlb.c: before an entry on this LP, its VMCS current: it has a VPID of the LP's generation and
+ * finds no translation that is older than this call. */
 void vmx_flush_now(struct vcpu *vcpu, struct lp *lp);
 /* inject.c: for vendor_prepare(). */
 void vmx_prepare_event(struct vcpu *vcpu);
 void vmx_prepare_windows(struct vcpu *vcpu);
 /* vcpu.c: at boot, before the first VP: which ports and MSRs make a guest exit. */
 void vmx_maps_init(void);
-/* vcpu.c: on the console, what the processor refused of the root, with which the machine is about to
- * stop; nothing for a child. */
+/* vcpu.c: on the console, what the processor refused of the root, with which the machine is about
+ * to stop; nothing for a child. */
 void vmx_report(const struct vcpu *vcpu, const char *what);
 /* vcpu.c: its VMCS is current. In x2APIC mode the guest has the TPR's MSR to itself, where the
  * processor offers that. */
