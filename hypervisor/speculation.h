@@ -2,10 +2,13 @@
  * What is done against guests that steer or watch the processor's speculation, by the decision of
  * arch/x86/mitigation.c.
  *
- *         before an entry         IA32_SPEC_CTRL as the guest has it, the L1 data cache flushed,
- * buffers cleared (VERW)   after an exit           IBPB, the hypervisor's IA32_SPEC_CTRL; then
- * LFENCE, so that nothing runs ahead of them  vendor_run() returns    the return stack buffer
- * filled: the callers' entries are the guest's by now     another partition       IBPB
+ *   before an entry       IA32_SPEC_CTRL as the guest has it, the L1 data cache flushed, buffers
+ *                         cleared (VERW)
+ *   after an exit         IBPB, the hypervisor's IA32_SPEC_CTRL; then LFENCE, so that nothing runs
+ *                         ahead of them
+ *   vendor_run() returns  the return stack buffer filled: the callers' entries are the guest's by
+ *                         now
+ *   another partition     IBPB
  *
  * The first three are speculation.inc, by two bytes in the vcpu that are 0 where there is nothing
  * to do.

@@ -8,7 +8,7 @@
  * Locks, in the order in which they are taken:
  *   1. partition->lock	[P]  around every ioctl of the partition
  *   2. vp->lock	[V]  around every ioctl of the VP; RUN_VP holds it while the VP runs. Never
- * 			     taken with [P] held, nor the reverse: an ioctl takes one of the two
+ *			     taken with [P] held, nor the reverse: an ioctl takes one of the two
  *   3. wqh->lock of an eventfd, 4. partition->irqfds_lock [Q]
  * The interrupt handler (synic_take.c) takes none: it finds partitions, VPs and ports under RCU,
  * and whoever takes one out of reach waits for a grace period before freeing it.

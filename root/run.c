@@ -2,14 +2,13 @@
  * The run loop of the root scheduler: the VP's thread dispatches its VP until there is an intercept
  * for user space (TLFS: HvCallDispatchVp).
  *
- * 	           +-------- READY, no event: the root had something to do --------+
- * 	           v                                                               |
- *         RUN_VP -> guest work -> DispatchVp -+- READY, INTERCEPT: copy the message, back to user
- * space
- * 	           ^                        |
- * 	           |                        +- BLOCKED (first SUSPEND: the explicit suspension goes)
- * 	           |                              v
- * 	           +---------- kicked --------- wait --- signal: -EINTR
+ *                    +-------- READY, no event: the root had something to do --------+
+ *                    v                                                               |
+ *         RUN_VP -> guest work -> DispatchVp -+- READY, INTERCEPT: copy the message, back to user space
+ *                    ^                        |
+ *                    |                        +- BLOCKED (first SUSPEND: the explicit suspension goes)
+ *                    |                              v
+ *                    +---------- kicked --------- wait --- signal: -EINTR
  *
  * A kick that arrives between DispatchVp and the wait is kept in vp->kicked, so none is lost; a
  * stale one costs a dispatch.
