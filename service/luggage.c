@@ -13,7 +13,6 @@
  * All that is received is hostile: names are an id and one of four endings, each content has a
  * limit, documents are judged as any other.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -30,6 +29,7 @@
 #include <unistd.h>
 
 #include "disk/bytes.h"
+#include "hosted/data_range.h"
 #include "hosted/member.h"
 #include "hosted/owner.h"
 #include "hosted/say.h"
@@ -166,22 +166,17 @@ static bool send_range(const char *path, int fd, uint64_t at, uint64_t end)
 /* What is no hole. */
 static bool send_content(const char *path, int fd, uint64_t size)
 {
-	off_t at = 0, end;
+	uint64_t at = 0, end = 0;
+	int ret;
 
-	while ((uint64_t)at < size) {
-		at = lseek(fd, at, SEEK_DATA);
-		if (at < 0 && errno == ENXIO) {
-			break; /* a hole to its end */
-		}
-		end = at >= 0 ? lseek(fd, at, SEEK_HOLE) : -1;
-		if (end < 0) {
-			return fail_at(path, errno);
-		}
-		if (!send_range(path, fd, (uint64_t)at,
-				(uint64_t)end < size ? (uint64_t)end : size)) {
+	while ((ret = data_range_next(fd, size, &at, &end)) > 0) {
+		if (!send_range(path, fd, at, end)) {
 			return false;
 		}
 		at = end;
+	}
+	if (ret < 0) {
+		return fail_at(path, -ret);
 	}
 	return send_piece(NULL, size, 0);
 }
@@ -414,20 +409,6 @@ static bool receive_one(int folder, const json_t *message, unsigned int *points,
 	       receive_file(folder, name, (uint64_t)size) && (kind != 0 || judge_point(name, path));
 }
 
-static void empty(const char *folder)
-{
-	const struct dirent *entry;
-	DIR *names = opendir(folder);
-
-	while (names != NULL && (entry = readdir(names)) != NULL) {
-		(void)unlinkat(dirfd(names), entry->d_name, 0);
-	}
-	if (names != NULL) {
-		closedir(names);
-	}
-	(void)rmdir(folder);
-}
-
 static bool receive_files(int folder, bool off)
 {
 	unsigned int points = 0;
@@ -473,7 +454,8 @@ static bool receive_all(const json_t *wanted)
 	bool received;
 	int folder;
 
-	empty(LUGGAGE_FOLDER); /* of one that was cut, when no document was there any more */
+	/* Of one that was cut, when no document was there any more. */
+	tree_remove_folder(LUGGAGE_FOLDER);
 	folder = mkdir(LUGGAGE_FOLDER, 0750) == 0
 			 ? open(LUGGAGE_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 			 : -1;
@@ -493,9 +475,9 @@ static bool receive_all(const json_t *wanted)
 
 static bool drop(const json_t *wanted)
 {
-	empty(LUGGAGE_FOLDER);
+	tree_remove_folder(LUGGAGE_FOLDER);
 	if (json_is_true(json_object_get(wanted, "all"))) {
-		empty(TREE_FOLDER);
+		tree_remove_folder(TREE_FOLDER);
 	}
 	return true;
 }

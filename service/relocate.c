@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "disk/disk.h"
+#include "hosted/data_range.h"
 #include "hosted/member.h"
 #include "hosted/say.h"
 #include "service/service.h"
@@ -196,22 +197,16 @@ static int copy_range(int from, int to, off_t at, off_t end)
 }
 
 /* Holes are holes. */
-static int copy_content(int from, int to, off_t size)
+static int copy_content(int from, int to, uint64_t size)
 {
-	off_t at = 0, end;
-	int ret = 0;
+	uint64_t at = 0, end = 0;
+	int ret;
 
-	while (at < size && ret == 0) {
-		at = lseek(from, at, SEEK_DATA);
-		if (at < 0) {
-			ret = errno == ENXIO ? 0 : -errno;
-			break; /* a hole to its end */
-		}
-		end = lseek(from, at, SEEK_HOLE);
-		ret = end < 0 ? -errno : copy_range(from, to, at, end < size ? end : size);
+	while ((ret = data_range_next(from, size, &at, &end)) > 0 &&
+	       (ret = copy_range(from, to, (off_t)at, (off_t)end)) == 0) {
 		at = end;
 	}
-	if (ret == 0 && (ftruncate(to, size) != 0 || fsync(to) != 0)) {
+	if (ret == 0 && (ftruncate(to, (off_t)size) != 0 || fsync(to) != 0)) {
 		ret = -errno;
 	}
 	return ret;
@@ -235,7 +230,7 @@ static int copy_file(const char *old, const char *partial)
 		return -EINVAL;
 	}
 	to = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	ret = to < 0 ? -errno : copy_content(from, to, file.st_size);
+	ret = to < 0 ? -errno : copy_content(from, to, (uint64_t)file.st_size);
 	if (ret == 0 &&
 	    (fchown(to, file.st_uid, file.st_gid) != 0 || fchmod(to, file.st_mode & 07777) != 0)) {
 		ret = -errno;

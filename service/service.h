@@ -328,6 +328,8 @@ bool tree_is_written(const json_t *disk);
  * said why. */
 bool tree_write_document(const char *path, const json_t *document) MUST_CHECK;
 bool tree_write(const char *id, const json_t *object) MUST_CHECK;
+/* One that was made for this, and has files alone. */
+void tree_remove_folder(const char *folder);
 /* `vmms --tree VERB VMCTL CONTROL WHAT`, in a machine's folder. The exit status. */
 int tree_main(int argc, char **argv);
 #define TREE_FOLDER "checkpoints"

@@ -1224,8 +1224,7 @@ static bool export_state(const char *id, const char *folder)
 	return export_path(folder, FILE_STATE, to) && firmware_files_copy(from, to);
 }
 
-/* It was made for this, and has files alone. */
-static void remove_exported(const char *folder)
+void tree_remove_folder(const char *folder)
 {
 	const struct dirent *entry;
 	DIR *names = opendir(folder);
@@ -1268,7 +1267,7 @@ static bool export_point(struct tree *tree)
 		export_path(folder, FILE_DOCUMENT, path) && tree_write_document(path, document);
 	json_decref(document);
 	if (!whole) {
-		remove_exported(folder);
+		tree_remove_folder(folder);
 	}
 	return whole;
 }

@@ -39,8 +39,9 @@ static int write_block(const struct nvram *nvram, unsigned int block, const uint
 
 /* All that is asked for, or until it fails; then it is tried again with the next store. Under the
  * lock. */
-static void write_changes(struct nvram *nvram)
+static void write_changes(void *user)
 {
+	struct nvram *nvram = user;
 	uint8_t bytes[FLASH_BLOCK];
 	uint64_t asked;
 	int block, ret = 0;
@@ -50,9 +51,9 @@ static void write_changes(struct nvram *nvram)
 		while (ret == 0 && (block = next_block(nvram)) >= 0) {
 			memcpy(bytes, nvram->copy + (size_t)block * FLASH_BLOCK, FLASH_BLOCK);
 			nvram->changed[block] = false;
-			pthread_mutex_unlock(&nvram->lock);
+			pthread_mutex_unlock(&nvram->aside.lock);
 			ret = write_block(nvram, (unsigned int)block, bytes);
-			pthread_mutex_lock(&nvram->lock);
+			pthread_mutex_lock(&nvram->aside.lock);
 			nvram->changed[block] |= ret != 0;
 		}
 	} while (ret == 0 && asked != nvram->asked);
@@ -66,21 +67,11 @@ static void write_changes(struct nvram *nvram)
 	pthread_cond_broadcast(&nvram->done);
 }
 
-static void *serve(void *user)
+static bool waits(void *user)
 {
-	struct nvram *nvram = user;
+	const struct nvram *nvram = user;
 
-	pthread_mutex_lock(&nvram->lock);
-	while (!nvram->ends || nvram->settled != nvram->asked) {
-		if (nvram->settled != nvram->asked) {
-			write_changes(nvram);
-		} else {
-			pthread_cond_wait(&nvram->work, &nvram->lock);
-		}
-	}
-	nvram->ended = true;
-	pthread_mutex_unlock(&nvram->lock);
-	return NULL;
+	return nvram->settled != nvram->asked;
 }
 
 void nvram_store(struct nvram *nvram, uint32_t offset, uint32_t length)
@@ -90,12 +81,12 @@ void nvram_store(struct nvram *nvram, uint32_t offset, uint32_t length)
 	if (nvram->fd < 0) {
 		return;
 	}
-	pthread_mutex_lock(&nvram->lock);
+	pthread_mutex_lock(&nvram->aside.lock);
 	memcpy(nvram->copy + offset, nvram->memory + offset, length);
 	nvram->changed[offset / FLASH_BLOCK] = true;
 	waits_for = ++nvram->asked;
-	pthread_cond_signal(&nvram->work);
-	pthread_mutex_unlock(&nvram->lock);
+	pthread_cond_signal(&nvram->aside.work);
+	pthread_mutex_unlock(&nvram->aside.lock);
 }
 
 bool nvram_settle(struct nvram *nvram)
@@ -103,14 +94,14 @@ bool nvram_settle(struct nvram *nvram)
 	if (waits_for == 0) {
 		return true;
 	}
-	pthread_mutex_lock(&nvram->lock);
+	pthread_mutex_lock(&nvram->aside.lock);
 	if (nvram->settled < waits_for) {
-		clock_wait(&nvram->done, &nvram->lock, SETTLE_NS);
+		clock_wait(&nvram->done, &nvram->aside.lock, SETTLE_NS);
 	}
 	if (nvram->settled >= waits_for) {
 		waits_for = 0;
 	}
-	pthread_mutex_unlock(&nvram->lock);
+	pthread_mutex_unlock(&nvram->aside.lock);
 	return waits_for == 0;
 }
 
@@ -118,10 +109,10 @@ bool nvram_stands(struct nvram *nvram)
 {
 	bool stands = true;
 
-	if (nvram->joinable) {
-		pthread_mutex_lock(&nvram->lock);
+	if (nvram->aside.joinable) {
+		pthread_mutex_lock(&nvram->aside.lock);
 		stands = nvram->settled == nvram->asked;
-		pthread_mutex_unlock(&nvram->lock);
+		pthread_mutex_unlock(&nvram->aside.lock);
 	}
 	return stands;
 }
@@ -130,9 +121,9 @@ bool nvram_fails(struct nvram *nvram)
 {
 	bool fails;
 
-	pthread_mutex_lock(&nvram->lock);
+	pthread_mutex_lock(&nvram->aside.lock);
 	fails = nvram->fails;
-	pthread_mutex_unlock(&nvram->lock);
+	pthread_mutex_unlock(&nvram->aside.lock);
 	return fails;
 }
 
@@ -143,9 +134,7 @@ bool nvram_start(struct nvram *nvram)
 	if (nvram->memory == NULL || nvram->fd < 0) {
 		return true;
 	}
-	nvram->ends = nvram->ended = false;
-	ret = pthread_create(&nvram->thread, NULL, serve, nvram);
-	nvram->joinable = ret == 0;
+	ret = aside_start(&nvram->aside, waits, write_changes, nvram);
 	if (ret != 0) {
 		say("no thread for the firmware's variables: %s", strerror(ret));
 	}
@@ -154,31 +143,15 @@ bool nvram_start(struct nvram *nvram)
 
 void nvram_begin_stop(struct nvram *nvram)
 {
-	if (nvram->joinable) {
-		pthread_mutex_lock(&nvram->lock);
-		nvram->ends = true;
-		pthread_cond_signal(&nvram->work);
-		pthread_mutex_unlock(&nvram->lock);
-	}
+	aside_begin_stop(&nvram->aside);
 }
 
 bool nvram_is_quiet(struct nvram *nvram)
 {
-	bool is_quiet = true;
-
-	if (nvram->joinable) {
-		pthread_mutex_lock(&nvram->lock);
-		is_quiet = nvram->ended;
-		pthread_mutex_unlock(&nvram->lock);
-	}
-	return is_quiet;
+	return aside_is_quiet(&nvram->aside);
 }
 
 void nvram_stop(struct nvram *nvram)
 {
-	if (nvram->joinable) {
-		nvram_begin_stop(nvram);
-		pthread_join(nvram->thread, NULL);
-		nvram->joinable = false;
-	}
+	aside_stop(&nvram->aside);
 }

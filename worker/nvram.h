@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "devices/board.h"
+#include "hosted/aside.h"
 #include "worker/config.h"
 #include "worker/loader.h"
 
@@ -24,14 +25,13 @@ struct nvram {
 	uint8_t *memory; /* [I] the flash's own, page aligned; NULL: there is none */
 	uint32_t length; /* [I] */
 	const char *path;
-	int fd; /* [I] -1: kept nowhere */
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t work, done;
-	uint8_t *copy;                     /* [L] what the file is to have */
-	bool changed[NVRAM_BLOCKS_MAX];    /* [L] blocks that it does not have yet */
-	uint64_t asked, settled;           /* [L] stores; how many of them were seen to */
-	bool joinable, ends, ended, fails; /* [L] */
+	int fd;             /* [I] -1: kept nowhere */
+	struct aside aside; /* its lock is [L] */
+	pthread_cond_t done;
+	uint8_t *copy;                  /* [L] what the file is to have */
+	bool changed[NVRAM_BLOCKS_MAX]; /* [L] blocks that it does not have yet */
+	uint64_t asked, settled;        /* [L] stores; how many of them were seen to */
+	bool fails;                     /* [L] */
 };
 
 /* Opens the file, or makes it of the template, and looks at what it has. False: *loader has why. */

@@ -381,8 +381,7 @@ bool nvram_open(struct nvram *nvram, struct loader *loader, const struct config 
 	bool done = true;
 
 	*nvram = (struct nvram){.fd = file->fd, .path = file->path};
-	pthread_mutex_init(&nvram->lock, NULL);
-	pthread_cond_init(&nvram->work, NULL);
+	aside_init(&nvram->aside);
 	pthread_cond_init(&nvram->done, NULL);
 	if (file->path != NULL && nvram->fd < 0) {
 		nvram->fd = open(file->path, O_RDWR | O_CLOEXEC | O_NONBLOCK);

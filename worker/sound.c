@@ -63,8 +63,7 @@ bool sound_open(struct sound *sound, const struct config *config)
 	if (file->path == NULL) {
 		return true;
 	}
-	pthread_mutex_init(&sound->lock, NULL);
-	pthread_cond_init(&sound->work, NULL);
+	aside_init(&sound->aside);
 	sound->fd =
 		file->fd >= 0 ? file->fd : open(file->path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (sound->fd < 0 || fstat(sound->fd, &stat) != 0) {
@@ -125,7 +124,7 @@ void sound_play(struct sound *sound, uint32_t rate, const int16_t (*frames)[2], 
 	if (sound->fd < 0) {
 		return;
 	}
-	pthread_mutex_lock(&sound->lock);
+	pthread_mutex_lock(&sound->aside.lock);
 	if (sound->rate == 0) {
 		sound->rate = rate;
 	}
@@ -136,8 +135,8 @@ void sound_play(struct sound *sound, uint32_t rate, const int16_t (*frames)[2], 
 			add_at(sound, rate, frames[i]);
 		}
 	}
-	pthread_cond_signal(&sound->work);
-	pthread_mutex_unlock(&sound->lock);
+	pthread_cond_signal(&sound->aside.work);
+	pthread_mutex_unlock(&sound->aside.lock);
 }
 
 /* ---- who writes ---- */
@@ -166,8 +165,9 @@ static void write_frames(struct sound *sound, const int16_t (*frames)[2], uint32
 }
 
 /* Under the lock. */
-static void write_some(struct sound *sound)
+static void write_some(void *user)
 {
+	struct sound *sound = user;
 	int16_t frames[BATCH][2];
 	uint32_t count = 0, rate = sound->rate, lost = sound->lost;
 
@@ -176,30 +176,20 @@ static void write_some(struct sound *sound)
 		sound->first = (sound->first + 1) % SOUND_RING;
 	}
 	sound->lost = 0;
-	pthread_mutex_unlock(&sound->lock);
+	pthread_mutex_unlock(&sound->aside.lock);
 	if (lost != 0) {
 		say("--sound wav=%s: the file is too slow; %u frames are not in it", sound->path,
 		    lost);
 	}
 	write_frames(sound, frames, count, rate);
-	pthread_mutex_lock(&sound->lock);
+	pthread_mutex_lock(&sound->aside.lock);
 }
 
-static void *serve(void *user)
+static bool waits(void *user)
 {
-	struct sound *sound = user;
+	const struct sound *sound = user;
 
-	pthread_mutex_lock(&sound->lock);
-	while (!sound->ends || sound->count != 0) {
-		if (sound->count != 0) {
-			write_some(sound);
-		} else {
-			pthread_cond_wait(&sound->work, &sound->lock);
-		}
-	}
-	sound->ended = true;
-	pthread_mutex_unlock(&sound->lock);
-	return NULL;
+	return sound->count != 0;
 }
 
 bool sound_start(struct sound *sound)
@@ -209,9 +199,7 @@ bool sound_start(struct sound *sound)
 	if (sound->fd < 0) {
 		return true;
 	}
-	sound->ends = sound->ended = false;
-	ret = pthread_create(&sound->thread, NULL, serve, sound);
-	sound->joinable = ret == 0;
+	ret = aside_start(&sound->aside, waits, write_some, sound);
 	if (ret != 0) {
 		say("no thread for the machine's sound: %s", strerror(ret));
 	}
@@ -220,33 +208,17 @@ bool sound_start(struct sound *sound)
 
 void sound_begin_stop(struct sound *sound)
 {
-	if (sound->joinable) {
-		pthread_mutex_lock(&sound->lock);
-		sound->ends = true;
-		pthread_cond_signal(&sound->work);
-		pthread_mutex_unlock(&sound->lock);
-	}
+	aside_begin_stop(&sound->aside);
 }
 
 bool sound_is_quiet(struct sound *sound)
 {
-	bool is_quiet = true;
-
-	if (sound->joinable) {
-		pthread_mutex_lock(&sound->lock);
-		is_quiet = sound->ended;
-		pthread_mutex_unlock(&sound->lock);
-	}
-	return is_quiet;
+	return aside_is_quiet(&sound->aside);
 }
 
 void sound_stop(struct sound *sound)
 {
-	if (sound->joinable) {
-		sound_begin_stop(sound);
-		pthread_join(sound->thread, NULL);
-		sound->joinable = false;
-	}
+	aside_stop(&sound->aside);
 }
 
 void sound_close(struct sound *sound)

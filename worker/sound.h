@@ -9,10 +9,10 @@
 #ifndef WORKER_SOUND_H
 #define WORKER_SOUND_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hosted/aside.h"
 #include "lib/check.h"
 #include "worker/config.h"
 
@@ -21,20 +21,17 @@
 /* [I] nobody changes it once VPs run, [T] its thread's, [L] under lock */
 struct sound {
 	const char *path;
-	int fd;           /* [I] -1: nobody hears it */
-	uint32_t max;     /* [I] bytes of sound in the file */
-	uint32_t length;  /* [T] */
-	bool full;        /* [T] there is no more room, or it was refused, which was said */
-	pthread_t thread; /* [I] */
-	pthread_mutex_t lock;
-	pthread_cond_t work;
+	int fd;             /* [I] -1: nobody hears it */
+	uint32_t max;       /* [I] bytes of sound in the file */
+	uint32_t length;    /* [T] */
+	bool full;          /* [T] there is no more room, or it was refused, which was said */
+	struct aside aside; /* its lock is [L] */
 	int16_t (*ring)[2]; /* [L] */
 	uint32_t first, count, lost;
 	uint32_t rate; /* [L] of the file; 0: nothing was played yet */
 	uint64_t
 		at; /* [L] where between `last` and the next frame the file's next one lies, of 2^32 */
 	int16_t last[2];
-	bool joinable, ends, ended; /* [L] */
 };
 
 /* Before the sandbox. Without a file all of these do nothing. False: said why. */

@@ -17,8 +17,7 @@ bool tpm_open(struct tpm *tpm, struct board *board, const struct config *config)
 	int ret;
 
 	*tpm = (struct tpm){.link = {.control = -1, .commands = -1}, .board = board, .state = -1};
-	pthread_mutex_init(&tpm->lock, NULL);
-	pthread_cond_init(&tpm->work, NULL);
+	aside_init(&tpm->aside);
 	if (config->tpm.path == NULL) {
 		return true;
 	}
@@ -54,39 +53,30 @@ static void say_gone(struct tpm *tpm, int ret)
 }
 
 /* The one that waits. Under the lock. */
-static void carry_out(struct tpm *tpm)
+static void carry_out(void *user)
 {
+	struct tpm *tpm = user;
 	uint8_t command[TPM_BUFFER_BYTES], answer[TPM_BUFFER_BYTES];
 	uint32_t length = tpm->length, answer_length = 0;
 	int ret;
 
 	memcpy(command, tpm->command, length);
 	tpm->length = 0;
-	pthread_mutex_unlock(&tpm->lock);
+	pthread_mutex_unlock(&tpm->aside.lock);
 	ret = tpm_link_command(&tpm->link, command, length, answer, &answer_length);
 	board_tpm_done(tpm->board, answer, ret == 0 ? answer_length : 0);
-	pthread_mutex_lock(&tpm->lock);
+	pthread_mutex_lock(&tpm->aside.lock);
 	if (ret != 0) {
 		say_gone(tpm, ret);
 	}
 	tpm->busy = tpm->length != 0; /* its guest may have been quicker */
 }
 
-static void *serve(void *user)
+static bool waits(void *user)
 {
-	struct tpm *tpm = user;
+	const struct tpm *tpm = user;
 
-	pthread_mutex_lock(&tpm->lock);
-	while (!tpm->ends || tpm->length != 0) {
-		if (tpm->length != 0) {
-			carry_out(tpm);
-		} else {
-			pthread_cond_wait(&tpm->work, &tpm->lock);
-		}
-	}
-	tpm->ended = true;
-	pthread_mutex_unlock(&tpm->lock);
-	return NULL;
+	return tpm->length != 0;
 }
 
 bool tpm_start(struct tpm *tpm)
@@ -103,9 +93,7 @@ bool tpm_start(struct tpm *tpm)
 			say_gone(tpm, ret);
 		}
 	}
-	tpm->ends = tpm->ended = false;
-	ret = pthread_create(&tpm->thread, NULL, serve, tpm);
-	tpm->joinable = ret == 0;
+	ret = aside_start(&tpm->aside, waits, carry_out, tpm);
 	if (ret != 0) {
 		say("no thread for the TPM: %s", strerror(ret));
 	}
@@ -114,33 +102,17 @@ bool tpm_start(struct tpm *tpm)
 
 void tpm_begin_stop(struct tpm *tpm)
 {
-	if (tpm->joinable) {
-		pthread_mutex_lock(&tpm->lock);
-		tpm->ends = true;
-		pthread_cond_signal(&tpm->work);
-		pthread_mutex_unlock(&tpm->lock);
-	}
+	aside_begin_stop(&tpm->aside);
 }
 
 bool tpm_is_quiet(struct tpm *tpm)
 {
-	bool is_quiet = true;
-
-	if (tpm->joinable) {
-		pthread_mutex_lock(&tpm->lock);
-		is_quiet = tpm->ended;
-		pthread_mutex_unlock(&tpm->lock);
-	}
-	return is_quiet;
+	return aside_is_quiet(&tpm->aside);
 }
 
 void tpm_stop(struct tpm *tpm)
 {
-	if (tpm->joinable) {
-		tpm_begin_stop(tpm);
-		pthread_join(tpm->thread, NULL);
-		tpm->joinable = false;
-	}
+	aside_stop(&tpm->aside);
 }
 
 void tpm_close(struct tpm *tpm)
@@ -159,22 +131,22 @@ void tpm_close(struct tpm *tpm)
 void tpm_submit(struct tpm *tpm, const uint8_t *command, uint32_t length)
 {
 	CHECK(is_there(tpm) && length <= sizeof(tpm->command));
-	pthread_mutex_lock(&tpm->lock);
+	pthread_mutex_lock(&tpm->aside.lock);
 	CHECK(tpm->length == 0);
 	memcpy(tpm->command, command, length);
 	tpm->length = length;
 	tpm->busy = true;
-	pthread_cond_signal(&tpm->work);
-	pthread_mutex_unlock(&tpm->lock);
+	pthread_cond_signal(&tpm->aside.work);
+	pthread_mutex_unlock(&tpm->aside.lock);
 }
 
 bool tpm_stands(struct tpm *tpm)
 {
 	bool stands;
 
-	pthread_mutex_lock(&tpm->lock);
+	pthread_mutex_lock(&tpm->aside.lock);
 	stands = !tpm->busy;
-	pthread_mutex_unlock(&tpm->lock);
+	pthread_mutex_unlock(&tpm->aside.lock);
 	return stands;
 }
 
@@ -182,9 +154,9 @@ bool tpm_is_gone(struct tpm *tpm)
 {
 	bool gone;
 
-	pthread_mutex_lock(&tpm->lock);
+	pthread_mutex_lock(&tpm->aside.lock);
 	gone = tpm->gone;
-	pthread_mutex_unlock(&tpm->lock);
+	pthread_mutex_unlock(&tpm->aside.lock);
 	return gone;
 }
 

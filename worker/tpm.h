@@ -9,11 +9,11 @@
 #ifndef WORKER_TPM_H
 #define WORKER_TPM_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "devices/parts.h"
+#include "hosted/aside.h"
 #include "lib/state.h"
 #include "worker/config.h"
 
@@ -64,14 +64,11 @@ struct board;
 struct tpm {
 	struct tpm_link link; /* [M] its control; commands: its thread */
 	struct board *board;
-	int state; /* [I] the file, to have it on its medium */
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t work;
+	int state;                         /* [I] the file, to have it on its medium */
+	struct aside aside;                /* its lock is [L] */
 	uint8_t command[TPM_BUFFER_BYTES]; /* [L] */
 	uint32_t length;                   /* [L] of a command that waits; 0: none */
 	bool busy;                         /* [L] from tpm_submit() until the board knows its end */
-	bool joinable, ends, ended;        /* [L] */
 	bool gone;                         /* [L] said that it does not answer */
 	struct tpm_blob blobs[TPM_BLOBS];  /* tpm_fetch() */
 };
