@@ -12,6 +12,7 @@
 #include "hosted/packet.h"
 #include "hosted/say.h"
 #include "include/mgmt/control.h"
+#include "include/mgmt/switch.h"
 
 static const char *server = "the worker", *server_socket = "the socket of a running vmwp --control";
 
@@ -129,6 +130,26 @@ json_t *client_ask(struct client *client, const char *method, json_t *params, co
 	}
 	json_decref(message);
 	return result;
+}
+
+json_t *client_ask_ports(struct client *client, const char *net, const char *about)
+{
+	json_t *all = json_array(), *page;
+	json_int_t from = 0;
+
+	do {
+		page = client_ask(client, SWITCH_PORT_LIST,
+				  json_pack("{s:s, s:I}", "switch", net, "from", from), NULL, 0,
+				  about);
+		if (page == NULL) {
+			json_decref(all);
+			return NULL;
+		}
+		json_array_extend(all, json_object_get(page, "ports"));
+		from = json_integer_value(json_object_get(page, "next"));
+		json_decref(page);
+	} while (from != 0);
+	return all;
 }
 
 bool client_open(struct client *client, const char *path)

@@ -30,6 +30,8 @@ bool client_open(struct client *client, const char *path);
  * the message when it is refused. */
 json_t *client_ask(struct client *client, const char *method, json_t *params, const int *fds,
 		   unsigned int count, const char *about);
+/* Of vswitchd: all ports of a switch, page by page. NULL: as client_ask(). */
+json_t *client_ask_ports(struct client *client, const char *net, const char *about);
 /* Waits for one more message. False: the worker has ended the connection, which is not said. */
 bool client_next_event(struct client *client);
 /* "message; remedy" of an error. */

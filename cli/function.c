@@ -25,28 +25,6 @@ static bool open_switch(struct client *server)
 	return open;
 }
 
-/* All ports of the adapter's switch, page by page; NULL: said why. */
-static json_t *list_ports(struct client *server, const json_t *adapter)
-{
-	json_t *all = json_array(), *page;
-	json_int_t from = 0;
-
-	do {
-		page = client_ask(server, SWITCH_PORT_LIST,
-				  json_pack("{s:s, s:I}", "switch", member_text(adapter, "switch"),
-					    "from", from),
-				  NULL, 0, member_text(adapter, "switch"));
-		if (page == NULL) {
-			json_decref(all);
-			return NULL;
-		}
-		json_array_extend(all, json_object_get(page, "ports"));
-		from = json_integer_value(json_object_get(page, "next"));
-		json_decref(page);
-	} while (from != 0);
-	return all;
-}
-
 static const json_t *find_port(const json_t *ports, const char *name)
 {
 	const json_t *port;
@@ -112,13 +90,10 @@ static struct vf_settings settings_of(const json_t *adapter, const json_t *port)
 		.vlan = (uint16_t)json_integer_value(json_object_get(vlan, "id")),
 		.guarded = !json_is_true(json_object_get(settings, "spoofing")),
 	};
-	unsigned int bytes[6] = {0}, i;
 
-	(void)!sscanf(member_text(adapter, "address"), "%2x:%2x:%2x:%2x:%2x:%2x", &bytes[0],
-		      &bytes[1], &bytes[2], &bytes[3], &bytes[4], &bytes[5]);
-	for (i = 0; i < 6; i++) {
-		made.mac[i] = (uint8_t)bytes[i];
-	}
+	(void)!sscanf(member_text(adapter, "address"), "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx",
+		      &made.mac[0], &made.mac[1], &made.mac[2], &made.mac[3], &made.mac[4],
+		      &made.mac[5]);
 	return made;
 }
 
@@ -156,6 +131,7 @@ static bool begin(struct client *server, const json_t *adapter, const json_t *po
 
 bool function_begin(const json_t *adapter, char address[PCI_ADDRESS])
 {
+	const char *net = member_text(adapter, "switch");
 	struct client server;
 	json_t *ports;
 	bool done;
@@ -163,7 +139,7 @@ bool function_begin(const json_t *adapter, char address[PCI_ADDRESS])
 	if (!open_switch(&server)) {
 		return false;
 	}
-	ports = list_ports(&server, adapter);
+	ports = client_ask_ports(&server, net, net);
 	done = ports != NULL && begin(&server, adapter, ports, address);
 	json_decref(ports);
 	close(server.fd);
@@ -172,15 +148,11 @@ bool function_begin(const json_t *adapter, char address[PCI_ADDRESS])
 
 bool function_end(const json_t *adapter, const char *address)
 {
-	static const struct vf_settings none;
 	struct client server;
 	bool done, marked;
 	char why[400];
-	struct vf vf;
 
-	done = (vf_find(address, &vf, why, sizeof(why)) == 0 &&
-		vf_set(&vf, &none, why, sizeof(why)) == 0) ||
-	       client_fail(address, why);
+	done = vf_clear(address, why, sizeof(why)) == 0 || client_fail(address, why);
 	marked = open_switch(&server) && mark(&server, adapter, false);
 	if (server.fd >= 0) {
 		close(server.fd);

@@ -344,8 +344,6 @@ static long long number_of(const json_t *object, const char *name)
 
 /* ---- capture: a port of its own to which the other is mirrored ---- */
 
-static json_t *get_ports(const char *net);
-
 static bool set_mirror(const char *net, const char *name, const char *value)
 {
 	json_t *params = of_port(net, name);
@@ -357,7 +355,7 @@ static bool set_mirror(const char *net, const char *name, const char *value)
 /* The mirror setting of a port; NULL: there is none of that name, or it cannot be asked. */
 static char *get_mirror(const char *net, const char *name)
 {
-	json_t *ports = get_ports(net);
+	json_t *ports = client_ask_ports(&server, net, SWITCH_PORT_LIST);
 	const json_t *of;
 	char *value = NULL;
 	size_t i;
@@ -489,27 +487,6 @@ static bool acl(int count, char **words)
 
 /* ---- lists and statistics ---- */
 
-/* All ports of a switch, or NULL. */
-static json_t *get_ports(const char *net)
-{
-	json_t *all = json_array();
-	json_int_t from = 0;
-
-	do {
-		json_t *page = ask(SWITCH_PORT_LIST,
-				   json_pack("{s:s, s:I}", "switch", net, "from", from), -1);
-
-		if (page == NULL) {
-			json_decref(all);
-			return NULL;
-		}
-		json_array_extend(all, json_object_get(page, "ports"));
-		from = json_integer_value(json_object_get(page, "next"));
-		json_decref(page);
-	} while (from != 0);
-	return all;
-}
-
 static void print_vlan(const json_t *vlan)
 {
 	const char *mode = member_text(vlan, "mode"), *list = member_text(vlan, "list");
@@ -570,7 +547,7 @@ static bool list(int count, char **words)
 	if (count == 0) {
 		return list_switches();
 	}
-	ports = get_ports(words[0]);
+	ports = client_ask_ports(&server, words[0], SWITCH_PORT_LIST);
 	if (ports == NULL) {
 		return false;
 	}
@@ -616,7 +593,7 @@ static void print_stats(const json_t *of)
 
 static bool stats_once(const char *net, const char *name)
 {
-	json_t *ports = get_ports(net);
+	json_t *ports = client_ask_ports(&server, net, SWITCH_PORT_LIST);
 	const json_t *of;
 	bool found = name == NULL;
 	size_t i;

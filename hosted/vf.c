@@ -236,3 +236,12 @@ int vf_set(const struct vf *vf, const struct vf_settings *settings, char *why, s
 	}
 	return ret;
 }
+
+int vf_clear(const char *address, char *why, size_t why_bytes)
+{
+	static const struct vf_settings none;
+	struct vf vf;
+	int ret = vf_find(address, &vf, why, why_bytes);
+
+	return ret != 0 ? ret : vf_set(&vf, &none, why, why_bytes);
+}

@@ -31,6 +31,8 @@ int vf_find(const char *address, struct vf *vf, char *why, size_t why_bytes) MUS
 int vf_take(int card, char address[PCI_ADDRESS], char *why, size_t why_bytes) MUST_CHECK;
 int vf_set(const struct vf *vf, const struct vf_settings *settings, char *why,
 	   size_t why_bytes) MUST_CHECK;
+/* Nothing is for the function of this address any more. */
+int vf_clear(const char *address, char *why, size_t why_bytes) MUST_CHECK;
 
 /* The message of it, for a card's interface of this index: how many bytes. */
 #define VF_MESSAGE_BYTES 256u

@@ -45,7 +45,6 @@
 #define CONTROL_MASKED   (1u << 31)
 #define QUEUE_ERROR      (1u << 4)
 #define QUEUE_OTHER_FORM 0xfffu /* of its address: more than a page, commands of 32 bytes */
-#define QUEUE_ENTRIES    (PAGE_SIZE / 16)
 #define TABLE_WIDE       (1u << 11)
 #define TABLE_ENTRIES(r) (2u << ((r)&15))
 

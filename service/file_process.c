@@ -18,11 +18,11 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "disk/disk.h"
 #include "hosted/disk_name.h"
+#include "hosted/file.h"
 #include "hosted/member.h"
 #include "hosted/say.h"
 #include "hosted/whole.h"
@@ -30,7 +30,6 @@
 #include "service/service.h"
 
 #define CHUNK     (256 << 10)
-#define SPARE     (16 << 20) /* bytes that are left to the host */
 #define CHAIN_MAX 256
 
 static char chunk[CHUNK];
@@ -150,8 +149,7 @@ static bool is_that(void *user, const char *path)
 	struct wanted_file *wanted = user;
 	struct stat file;
 
-	wanted->found |= stat(path, &file) == 0 && file.st_dev == wanted->file.st_dev &&
-			 file.st_ino == wanted->file.st_ino;
+	wanted->found |= stat(path, &file) == 0 && file_is_same(&file, &wanted->file);
 	return !wanted->found;
 }
 
@@ -210,7 +208,7 @@ static bool is_parent(const char *name, const json_t *elsewhere, bool but_here)
 		if (entry->d_name[0] != '.' &&
 		    snprintf(folder, sizeof(folder), "../%s", entry->d_name) < PATH_MAX &&
 		    !(but_here && stat(".", &here) == 0 && stat(folder, &other_folder) == 0 &&
-		      here.st_dev == other_folder.st_dev && here.st_ino == other_folder.st_ino)) {
+		      file_is_same(&here, &other_folder))) {
 			(void)is_parent_in(folder, &wanted, by);
 		}
 	}
@@ -444,15 +442,6 @@ static bool can_begin(const char *name, int fd)
 	return ftruncate(fd, 0) == 0 || fail(name, errno);
 }
 
-/* How much of the file will be holes nobody knows before. */
-static bool has_room(const char *name, int fd, uint64_t size)
-{
-	struct statvfs space;
-
-	return fstatvfs(fd, &space) != 0 ||
-	       size + SPARE <= (uint64_t)space.f_bavail * space.f_frsize || fail(name, ENOSPC);
-}
-
 static bool take(const char *name, const json_t *wanted)
 {
 	uint64_t size = (uint64_t)json_integer_value(json_object_get(wanted, "size"));
@@ -471,8 +460,10 @@ static bool take(const char *name, const json_t *wanted)
 	if (!can_begin(name, fd)) {
 		return false;
 	}
-	done = has_room(name, fd, size) && send(FILE_SOCKET, "", 1, MSG_NOSIGNAL) == 1 &&
-	       receive(name, fd, size) && is_whole(name, partial);
+	/* How much of the file will be holes nobody knows before. */
+	done = (file_has_room(partial, size) || fail(name, ENOSPC)) &&
+	       send(FILE_SOCKET, "", 1, MSG_NOSIGNAL) == 1 && receive(name, fd, size) &&
+	       is_whole(name, partial);
 	if (done && renameat2(AT_FDCWD, partial, AT_FDCWD, name, RENAME_NOREPLACE) != 0) {
 		done = fail(name, errno);
 	}

@@ -173,15 +173,9 @@ struct forgetting {
 
 static void forget(void *user)
 {
-	static const struct vf_settings none;
 	struct forgetting *forgetting = user;
-	struct vf vf;
 
-	forgetting->ret =
-		vf_find(forgetting->address, &vf, forgetting->why, sizeof(forgetting->why));
-	if (forgetting->ret == 0) {
-		forgetting->ret = vf_set(&vf, &none, forgetting->why, sizeof(forgetting->why));
-	}
+	forgetting->ret = vf_clear(forgetting->address, forgetting->why, sizeof(forgetting->why));
 }
 
 static void forgotten(void *user)

@@ -24,12 +24,11 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include "disk/bytes.h"
-#include "hosted/data_range.h"
+#include "hosted/file.h"
 #include "hosted/member.h"
 #include "hosted/owner.h"
 #include "hosted/say.h"
@@ -42,7 +41,6 @@
 #define QUIET_SECONDS 600 /* a disk may take its time */
 #define POINTS_MAX    1024
 #define SMALL_MAX     (16 << 20) /* what firmware or a TPM keeps */
-#define SPARE         (16 << 20) /* bytes that are left to the host */
 
 /* Of a machine that is off, and has no worker that takes them along: members of its document. */
 static const char *const kept[] = {"firmware-variables", "tpm"};
@@ -169,7 +167,7 @@ static bool send_content(const char *path, int fd, uint64_t size)
 	uint64_t at = 0, end = 0;
 	int ret;
 
-	while ((ret = data_range_next(fd, size, &at, &end)) > 0) {
+	while ((ret = file_next_data(fd, size, &at, &end)) > 0) {
 		if (!send_range(path, fd, at, end)) {
 			return false;
 		}
@@ -310,14 +308,6 @@ static bool receive_content(const char *name, int fd, uint64_t size)
 	return (ftruncate(fd, (off_t)size) == 0 && fsync(fd) == 0) || fail_at(name, errno);
 }
 
-static bool has_room(const char *name, int folder, uint64_t size)
-{
-	struct statvfs space;
-
-	return fstatvfs(folder, &space) != 0 ||
-	       size + SPARE <= (uint64_t)space.f_bavail * space.f_frsize || fail_at(name, ENOSPC);
-}
-
 static bool receive_file(int folder, const char *name, uint64_t size)
 {
 	int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
@@ -405,7 +395,7 @@ static bool receive_one(int folder, const json_t *message, unsigned int *points,
 		return fail("%s: its checkpoint has not come", name);
 	}
 	snprintf(path, sizeof(path), LUGGAGE_FOLDER "/%s", name);
-	return has_room(name, folder, (uint64_t)size) &&
+	return (file_has_room(LUGGAGE_FOLDER, (uint64_t)size) || fail_at(name, ENOSPC)) &&
 	       receive_file(folder, name, (uint64_t)size) && (kind != 0 || judge_point(name, path));
 }
 

@@ -17,17 +17,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "disk/disk.h"
-#include "hosted/data_range.h"
+#include "hosted/file.h"
 #include "hosted/member.h"
 #include "hosted/say.h"
 #include "service/service.h"
 
 #define PIECE (1 << 20)
-#define SPARE (16 << 20) /* bytes that are left to the host */
 
 static bool fail(const char *what, int error)
 {
@@ -56,8 +54,7 @@ static const char *find_moved(json_t *files, const char *path)
 	}
 	json_object_foreach(files, old, new)
 	{
-		if (stat(old, &file) == 0 && file.st_dev == wanted.st_dev &&
-		    file.st_ino == wanted.st_ino) {
+		if (stat(old, &file) == 0 && file_is_same(&file, &wanted)) {
 			return json_string_value(new);
 		}
 	}
@@ -78,8 +75,7 @@ static bool lies_in(const char *path, const char *folder)
 		    : at[0] == '\0' ? "/"
 				    : at,
 		    &here) == 0 &&
-	       stat(folder, &there) == 0 && here.st_dev == there.st_dev &&
-	       here.st_ino == there.st_ino;
+	       stat(folder, &there) == 0 && file_is_same(&here, &there);
 }
 
 static bool add(struct plan *plan, const char *old)
@@ -160,9 +156,8 @@ static bool make_plan(struct plan *plan, const json_t *machine, json_t *points)
 
 static bool has_room(const struct plan *plan)
 {
-	struct statvfs space;
 	struct stat file;
-	uint64_t needed = SPARE;
+	uint64_t needed = 0;
 	const char *old;
 	json_t *new;
 
@@ -173,8 +168,7 @@ static bool has_room(const struct plan *plan)
 		}
 		needed += (uint64_t)file.st_blocks * 512;
 	}
-	return statvfs(plan->to, &space) != 0 ||
-	       needed <= (uint64_t)space.f_bavail * space.f_frsize || fail(plan->to, ENOSPC);
+	return file_has_room(plan->to, needed) || fail(plan->to, ENOSPC);
 }
 
 static int copy_range(int from, int to, off_t at, off_t end)
@@ -202,7 +196,7 @@ static int copy_content(int from, int to, uint64_t size)
 	uint64_t at = 0, end = 0;
 	int ret;
 
-	while ((ret = data_range_next(from, size, &at, &end)) > 0 &&
+	while ((ret = file_next_data(from, size, &at, &end)) > 0 &&
 	       (ret = copy_range(from, to, (off_t)at, (off_t)end)) == 0) {
 		at = end;
 	}
@@ -331,7 +325,7 @@ static void remove_partial(const char *new, const char *token, bool back)
 
 	partial_path(partial, new, token);
 	if (back && stat(partial, &first) == 0 && stat(new, &second) == 0 &&
-	    first.st_dev == second.st_dev && first.st_ino == second.st_ino) {
+	    file_is_same(&first, &second)) {
 		(void)unlink(new);
 	}
 	(void)unlink(partial);

@@ -16,7 +16,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,13 +23,13 @@
 #include "disk/disk.h"
 #include "hosted/available.h"
 #include "hosted/clock.h"
+#include "hosted/file.h"
 #include "hosted/member.h"
 #include "hosted/owner.h"
 #include "hosted/say.h"
 #include "service/service.h"
 
 #define LOOK_EVERY_NS 50000000
-#define SPARE         (16 << 20) /* bytes that are left to the host */
 #define TARGET_MS     60000 /* which a target has to put its name in, after its source has died */
 
 static bool fail(const char *what, int error)
@@ -370,7 +369,6 @@ static void check_points(json_t *problems, const json_t *points, const char *sto
 	json_t *files = json_object_get(points, "files"), *known, *here;
 	json_int_t needed = json_integer_value(json_object_get(points, "bytes"));
 	struct disk_error error;
-	struct statvfs space;
 	const char *path;
 
 	json_object_foreach(files, path, known)
@@ -388,8 +386,7 @@ static void check_points(json_t *problems, const json_t *points, const char *sto
 		}
 		json_decref(here);
 	}
-	if (needed > 0 && statvfs(store, &space) == 0 &&
-	    (uint64_t)needed + SPARE > (uint64_t)space.f_bavail * space.f_frsize) {
+	if (needed > 0 && !file_has_room(store, (uint64_t)needed)) {
 		add(problems, "memory of its checkpoints: ", "there is no room for it here");
 	}
 }

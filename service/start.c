@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hosted/file.h"
 #include "hosted/listen.h"
 #include "hosted/say.h"
 #include "service/service.h"
@@ -142,7 +143,7 @@ static pid_t find_holder(int lock)
 	       (entry = readdir(processes)) != NULL) {
 		snprintf(path, sizeof(path), "/proc/%.20s/fd/%d", entry->d_name, FIRST_FD + 2);
 		if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && stat(path, &file) == 0 &&
-		    file.st_dev == wanted.st_dev && file.st_ino == wanted.st_ino) {
+		    file_is_same(&file, &wanted)) {
 			found = (pid_t)strtol(entry->d_name, NULL, 10);
 		}
 	}

@@ -3,13 +3,25 @@ import fnmatch
 import os
 import sys
 
-SECOND_TRIES = 5  # more than a few failures are no accident
+SECOND_TRIES = 5
 
 
 def closing(names, outcomes, flaky):
     """The last lines of a run of tests: those that passed at a second try only, one below the other, and the counts, alone and last."""
     counts = ", ".join(f"{outcomes.count(outcome)} {word}" for outcome, word in (("pass", "passed"), ("fail", "failed"), ("skip", "skipped")))
     return [f"FLAKY  {names[i]}" for i in flaky] + ([f"{len(flaky)} flaky"] if flaky else []) + [counts]
+
+
+def again(names, outcomes, attempt):
+    """Each that failed has one more try, by attempt(its number), and both are on record; more than a few failures are no accident. The numbers of
+    those that passed so."""
+    failed = [i for i, outcome in enumerate(outcomes) if outcome == "fail"]
+    if len(failed) > SECOND_TRIES:
+        return []
+    for i in failed:
+        print(f"AGAIN {names[i]}", flush=True)
+        outcomes[i] = attempt(i)
+    return [i for i in failed if outcomes[i] == "pass"]
 
 
 def run(tests, attempt):
@@ -24,12 +36,6 @@ def run(tests, attempt):
         return outcome
 
     outcomes = [one(test) for test in chosen]
-    failed = [i for i, outcome in enumerate(outcomes) if outcome == "fail"]
-    if len(failed) > SECOND_TRIES:
-        failed = []
-    for i in failed:
-        print(f"AGAIN {chosen[i].__name__}", flush=True)
-        outcomes[i] = one(chosen[i])
-    flaky = [i for i in failed if outcomes[i] == "pass"]
+    flaky = again([test.__name__ for test in chosen], outcomes, lambda i: one(chosen[i]))
     print(*closing([f"{program}: {test.__name__}" for test in chosen], outcomes, flaky), sep="\n")
     return 1 if "fail" in outcomes or not chosen else 0

@@ -13,7 +13,6 @@
 
 struct job;
 struct machine;
-struct network;
 struct vpci_target;
 
 /* Those of the configuration, before the sandbox closes. False: said why. */

@@ -8,7 +8,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "..", "tools"), os.path.join(HERE, "..")]
 from labkit import BUILD, LabError, TOP, guest, kernels, lab  # noqa: E402,F401
-from outcomes import SECOND_TRIES, closing  # noqa: E402,F401
+from outcomes import SECOND_TRIES, again, closing  # noqa: E402,F401
 
 TESTS = []
 
