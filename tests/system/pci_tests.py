@@ -118,9 +118,9 @@ def card(t):
 
 
 # A card with virtual functions, and another card at the other end of its cable. Behind a bridge QEMU's AMD-Vi takes a function for one of bus 0, where it
-# is for the root's device; so that is where the other card is.
-SRIOV = ["-netdev", "hubport,hubid=0,id=one", "-device", "igb,netdev=one", "-device", "pcie-root-port,id=below,slot=1",
-         "-netdev", "hubport,hubid=0,id=other", "-device", "e1000e,bus=below,netdev=other"]
+# is for the root's device; so that is where the other card is. No space above 4 GiB: QEMU forgets the upper half of what Linux says of functions' BARs.
+SRIOV = ["-global", "q35-pcihost.pci-hole64-size=0", "-netdev", "hubport,hubid=0,id=one", "-device", "igb,netdev=one",
+         "-device", "pcie-root-port,id=below,slot=1", "-netdev", "hubport,hubid=0,id=other", "-device", "e1000e,bus=below,netdev=other"]
 PROGRAMS = [(os.path.join(BUILD, folder, name), f"/usr/bin/{name}") for folder, name in (("switch", "vswitchd"), ("cli", "vswitch"), ("cli", "vmctl"))]
 
 # In the root: two functions of the card, of which a guest can have the first; the other card is the root's; the first is a switch's way out.
@@ -161,7 +161,8 @@ def function(rounds):
         initrd = guest.initrd("pci-function", STREAM.replace("ROUNDS", str(rounds)), guest.kernels.get("6.1-generic"), ["pci-hyperv", "igbvf", "hv_netvsc"])
         words = guest.worker("vm", memory="256M", vps=1, more=["--net", "lan,port=web", "--control", "/root/control"])
         text = t.root(f"""{VFIO}{FUNCTIONS}
-            nc -l -p 5000 | awk '$1 != NR && !bad {{ bad = NR }} END {{ print "stream:", !bad && NR > 1000 ? "whole" : "cut at " bad " of " NR }}' & stream=$!
+            mkfifo hold; exec 9<>hold # nc ends a connection whose other way has ended
+            nc -l -p 5000 <&9 | awk '$1 != NR && !bad {{ bad = NR }} END {{ print "stream:", (!bad && NR > 1000 ? "whole" : "cut at " bad " of " NR) }}' & stream=$!
             ({guest.shell(words)}; echo "ended with $?") 2>&1 | tee line & worker=$!
             seen() {{ until grep -q "^$1" line; do kill -0 $worker || exit 1; usleep 500000; done; }}
             carry() {{ vmctl control net function 0 $1 || echo "refused: $1"; }}
