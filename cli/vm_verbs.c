@@ -701,7 +701,7 @@ const struct vm_verb vm_verbs[] = {
 	{"export-checkpoint", "Export-VMCheckpoint", 2, 3, vm_export_checkpoint, false, "NAME CHECKPOINT FOLDER", "as a machine of its own in a new folder of that host"},
 	{"migrate",       "Move-VM",              1, 2,    vm_migrate,      false, "NAME WHERE",    "to another host while it runs, or is off: --host ssh://[USER@]HOST, https://HOST[:PORT]"},
 	{"compare",       "Compare-VM",           1, 2,    vm_compare,      false, "NAME WHERE",    "what of the other host would be in its way"},
-	{"move-storage",  "Move-VMStorage",       1, 2,    vm_move_storage, false, "NAME FOLDER",   "its files of disks to another folder, with those of its checkpoints; of one that is off"},
+	{"move-storage",  "Move-VMStorage",       1, 2,    vm_move_storage, false, "NAME FOLDER",   "its files of disks to another folder, with those of its checkpoints; also while it runs"},
 	{"proxy",         NULL,                   0, 0,    vm_proxy,        false, "",              "standard input and output are a connection to the service"},
 	{"console",       NULL,                   1, 1,    vm_console,      false, "NAME",          "COM1, with what came last; Ctrl-] leaves; --shutdown-key"},
 	{"display",       NULL,                   1, 2,    vm_display,      false, "NAME [SOCKET]", "its screen, in vncviewer or what VM_VIEWER names, or at a socket for one"},

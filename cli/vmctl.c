@@ -42,7 +42,9 @@ static const char help[] =
 	"on in a\n"
 	"                                     new differencing disk; --stand: it stands until "
 	"checkpoint-end\n"
-	"  checkpoint-end keep|drop           it may go on, in the new files, or in the old ones\n"
+	"  checkpoint-end keep|drop           it may go on, in the new files, or in the old ones; "
+	"drop: and\n"
+	"                                     has no mirrors any more\n"
 	"  merge [ide:]NUMBER FILE PARENT [CHILD]\n"
 	"                                     a disk's FILE goes into its PARENT while the guest "
 	"runs; CHILD lies\n"
@@ -50,6 +52,12 @@ static const char help[] =
 	"has gone before\n"
 	"  merged [ide:]NUMBER FILE PARENT [CHILD]\n"
 	"                                     whether it has\n"
+	"  mirror [ide:]NUMBER NEW [PARENT]   the disk is copied into NEW, over a copy of its "
+	"parent, "
+	"while the\n"
+	"                                     guest runs, and then written there too\n"
+	"  go-over [--stand]                  it goes on in the mirrors that its disks have; as "
+	"checkpoint\n"
 	"  migrate SOCKET|fd:N [owner=FILE] [downtime=MS] [rounds=N] [switch=PATH]\n"
 	"                                     the machine, while it runs, to the vmwp --receive "
 	"that waits at\n"
@@ -144,6 +152,8 @@ enum takes {
 	A_CHECKPOINT,
 	AN_END,
 	A_MERGE,
+	A_MIRROR,
+	MIRRORS,
 	A_NUMBER,
 	A_JOB,
 	A_SERVICE,
@@ -740,6 +750,8 @@ static const struct command commands[] = {
 	{"checkpoint-end", CONTROL_CHECKPOINT_END, AN_END, 0, 0, 0, NULL},
 	{"merge", CONTROL_MERGE, A_MERGE, 2, 3, 0, NULL},
 	{"merged", CONTROL_MERGE, A_MERGE, 2, 3, LOOK, NULL},
+	{"mirror", CONTROL_MIRROR, A_MIRROR, 1, 2, 0, NULL},
+	{"go-over", CONTROL_CHECKPOINT, MIRRORS, 0, 1, 0, NULL},
 	{"migrate", CONTROL_MIGRATE, A_TARGET, 0, 4, 0, show_moved},
 	{"shutdown", CONTROL_SHUTDOWN, OPTIONS, 0, 2, 0, NULL},
 	{"services", CONTROL_STATUS, NOTHING, 0, 0, 0, show_services},
@@ -786,7 +798,7 @@ static const struct command commands[] = {
 static bool takes_one(const struct command *command)
 {
 	return command->takes != NOTHING && command->takes != OPTIONS &&
-	       command->takes != A_COMMAND;
+	       command->takes != A_COMMAND && command->takes != MIRRORS;
 }
 
 /* Where among its words files begin, and how many they are. */
@@ -1125,7 +1137,8 @@ static json_t *make_params(const struct command *command, char **words, int word
 		return put_memory(params, words, word_count) ? params : NULL;
 	}
 	if (command->takes != NOTHING && command->takes != A_FILE && command->takes != A_TARGET &&
-	    command->takes != A_CHECKPOINT && command->takes != A_MERGE) {
+	    command->takes != A_CHECKPOINT && command->takes != A_MERGE &&
+	    command->takes != A_MIRROR && command->takes != MIRRORS) {
 		if (!words_number(words[0], &value)) {
 			client_fail(words[0], command->takes == A_JOB ? "not the number of a job"
 					      : command->takes == ADDRESSES
@@ -1508,6 +1521,94 @@ static int merge(struct client *client, const struct command *command, char **wo
 	return merged ? EXIT_DONE : EXIT_REFUSED;
 }
 
+/* The worker has no way to a name: its new file's parents are looked up here, by the names that it
+ * gets. */
+static int mirror(struct client *client, const struct command *command, char **words, int count)
+{
+	static const struct command reads = {.method = CONTROL_MERGE, .how = READ_ONLY};
+	json_t *params = json_object();
+	char *names[] = {NULL, words[1], count > 2 ? words[2] : NULL};
+	int fds[1 + CONTROL_FILES_MAX], parents;
+	json_int_t next;
+
+	if (!put_disk(params, words[0]) || (count > 2 && !put_parent(params, names, 3)) ||
+	    !subscribe(client)) {
+		json_decref(params);
+		return EXIT_REFUSED;
+	}
+	json_object_set_new(params, "name", json_string(words[1]));
+	fds[0] = open(words[1], O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fds[0] < 0) {
+		client_fail(words[1], strerror(errno));
+		json_decref(params);
+		return EXIT_REFUSED;
+	}
+	parents = count > 2 ? open_chain(&reads, words[2], fds + 1) : 0;
+	if (parents < 0 || parents == CONTROL_FILES_MAX) {
+		json_decref(params);
+		return EXIT_REFUSED;
+	}
+	return ask(client, command, params, fds, 1 + parents, words[1], &next);
+}
+
+static int go_over(struct client *client, const struct command *command, char **words, int count)
+{
+	static const struct command end = {.method = CONTROL_CHECKPOINT_END};
+	bool stand = count > 0, paused = false;
+	json_int_t next;
+	int status;
+
+	if (stand && strcmp(words[0], "--stand") != 0) {
+		return !client_fail(words[0], "not an option of go-over: --stand");
+	}
+	options.no_wait = false;
+	status = subscribe(client) ? stand_still(client, &paused) : EXIT_REFUSED;
+	if (status == EXIT_DONE) {
+		status = ask(client, command, json_pack("{s:b, s:[]}", "mirrored", true, "disks"),
+			     NULL, 0, "go-over", &next);
+	}
+	if (status == EXIT_DONE && !stand) {
+		status = ask(client, &end, json_pack("{s:b}", "keep", true), NULL, 0, "go-over",
+			     &next);
+	}
+	if (paused && (status != EXIT_DONE || !stand)) {
+		(void)ask_plainly(client, CONTROL_RESUME);
+	}
+	return status;
+}
+
+/* Those that are copied still; then all of them can be ended. */
+static bool cancel_mirrors(struct client *client)
+{
+	bool left = true;
+	json_t *result, *job;
+	size_t i;
+
+	while (left) {
+		result = client_ask(client, CONTROL_JOBS, json_object(), NULL, 0, "jobs");
+		if (result == NULL) {
+			return false;
+		}
+		left = false;
+		json_array_foreach(json_object_get(result, "jobs"), i, job)
+		{
+			if (strcmp(member_text(job, "what"), CONTROL_MIRROR) == 0 &&
+			    !has_ended(job)) {
+				json_decref(client_ask(
+					client, CONTROL_CANCEL,
+					json_pack("{s:O}", "job", json_object_get(job, "id")), NULL,
+					0, "cancel"));
+				left = true;
+			}
+		}
+		json_decref(result);
+		if (left) {
+			usleep(10000);
+		}
+	}
+	return true;
+}
+
 /* "owner=FILE", "switch=PATH" and two numbers. *owner: where the file is; *ports: where a switch
  * takes workers. */
 static bool put_target(json_t *params, char **words, int count, const char **owner,
@@ -1781,6 +1882,15 @@ static int run(const char *path, const struct command *command, char **words, in
 	}
 	if (command->takes == A_MERGE) {
 		return merge(&client, command, words, word_count);
+	}
+	if (command->takes == A_MIRROR) {
+		return mirror(&client, command, words, word_count);
+	}
+	if (command->takes == MIRRORS) {
+		return go_over(&client, command, words, word_count);
+	}
+	if (command->takes == AN_END && strcmp(words[0], "drop") == 0 && !cancel_mirrors(&client)) {
+		return EXIT_REFUSED;
 	}
 	if (command->takes == A_TARGET) {
 		return migrate(&client, command, words, word_count);

@@ -25,11 +25,15 @@ struct disk {
 	struct layer **retired; /* left the chain online, kept for requests in flight */
 	unsigned retired_count;
 	bool read_only;
-	atomic_uint merging; /* the top is merged, or about to change: writes take the slow path */
-	uint64_t merged;     /* [merge_lock] below this offset writes go to the parent as well */
-	struct layer *merge_target;  /* [merge_lock] */
-	int merge_failed;            /* [merge_lock] the parent could not be written as well */
-	pthread_mutex_t merge_lock;  /* one write or one merged block at a time */
+	/* The top is merged or mirrored, or about to change: writes take the slow path. */
+	atomic_uint merging;
+	uint64_t merged;             /* [merge_lock] below this offset writes go beside as well: */
+	struct layer *merge_target;  /* [merge_lock] to the parent */
+	struct disk *mirror;         /* [merge_lock] or, if there is one, to this copy */
+	int merge_failed;            /* [merge_lock] it could not be written beside */
+	pthread_mutex_t merge_lock;  /* one write or one block that is copied at a time */
+	atomic_uint merge_waiting;   /* writes that want merge_lock */
+	atomic_uint merge_turns;     /* ... and have had it */
 	pthread_mutex_t edge_lock;   /* one unaligned write of a differencing disk at a time */
 	pthread_rwlock_t chain_lock; /* slow path: read to use layers[], write to change it */
 	atomic_uint async_users;
@@ -70,10 +74,25 @@ bool write_needs_care(const struct layer *layer, uint64_t offset, uint64_t lengt
 uint64_t iov_slice(const struct iovec *iov, unsigned count, uint64_t skip, uint64_t length,
 		   struct iovec *out, unsigned capacity, unsigned *out_count);
 
-/* merge.c: the same while the top is being merged into its parent */
+/*
+ * Where data begins and ends in the layer's file, at or after offset: what is known of the host's
+ * holes.
+ */
+void layer_next_data(struct layer *layer, uint64_t offset, uint64_t *start, uint64_t *end);
+
+/* merge.c: the same while the top is being merged into its parent, or mirrored */
 int merge_write(struct disk *disk, struct iovec *iov, unsigned count, uint64_t length,
 		uint64_t offset);
 int merge_trim(struct disk *disk, uint64_t length, uint64_t offset);
+/*
+ * What a layer has goes elsewhere, by steps of at most a MiB under merge_lock, with a buffer of
+ * that size; *done: so far it went. Between two steps come the writes that wait.
+ */
+typedef int merge_step(struct disk *disk, unsigned index, uint64_t offset, uint64_t length,
+		       uint8_t *buffer, uint64_t *done);
+int merge_steps(struct disk *disk, unsigned index, merge_step *range,
+		const struct disk_progress *progress);
+bool layer_is_in_use(struct layer *layer);
 
 int disk_check_request(const struct disk *disk, const struct disk_req *req);
 

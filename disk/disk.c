@@ -44,6 +44,7 @@ static int disk_free(struct disk *disk, struct disk_error *error)
 	int ret = 0;
 
 	helper_stop(disk);
+	disk_close(&disk->mirror, NULL); /* one that was not ended is nobody's */
 	for (i = 0; i < disk->layer_count; i++) {
 		int code = layer_close(&disk->layers[i], ret ? NULL : error);
 
@@ -354,7 +355,7 @@ int disk_flush(struct disk *disk)
  * found holds for the blocks that follow. Blocks may lie backwards in the file, so one in front of
  * that is looked for from as far back again. Data that became a hole since is still read right.
  */
-static void next_data(struct layer *layer, uint64_t offset, uint64_t *start, uint64_t *end)
+void layer_next_data(struct layer *layer, uint64_t offset, uint64_t *start, uint64_t *end)
 {
 	uint64_t from = offset;
 	struct span known;
@@ -401,7 +402,7 @@ int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_s
 		*status = extent.kind == EXTENT_DATA ? DISK_STATUS_DATA : DISK_STATUS_ZERO;
 	}
 	if (!ret && extent.kind == EXTENT_DATA) { /* holes of the host's file are zeros as well */
-		next_data(layer, extent.file_offset, &start, &end);
+		layer_next_data(layer, extent.file_offset, &start, &end);
 		if (start > extent.file_offset) {
 			*status = DISK_STATUS_ZERO;
 			*run = min_u64(*run, start - extent.file_offset);

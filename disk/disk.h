@@ -5,10 +5,10 @@
  * text that names the file and says what to do.
  *
  * Threads: disk_open/close and the changes of a whole file (resize, compact, rebase) want the
- * handle alone. disk_read/write/trim/flush, disk_submit, disk_merge_online (disk_merge_files) and
- * disk_push may run on any number of threads at once on one handle, the last two one at a time. A
- * queue belongs to one thread at a time; only disk_queue_wake may be called on it from others.
- * Several queues may serve one handle.
+ * handle alone. disk_read/write/trim/flush, disk_submit, disk_merge_online (disk_merge_files),
+ * disk_push and disk_mirror (its flush and end) may run on any number of threads at once on one
+ * handle, the last three one at a time. A queue belongs to one thread at a time; only
+ * disk_queue_wake may be called on it from others. Several queues may serve one handle.
  *
  * Order: requests in flight together have no order. A request sees everything that was completed
  * before it was submitted. A flush covers the requests whose completion was seen before the flush
@@ -96,6 +96,35 @@ int disk_take_back(struct disk *disk);
  */
 int disk_push(struct disk *disk, const char *path, int fd, struct disk_error *error);
 int disk_pop(struct disk *disk, struct disk_error *error);
+
+/*
+ * A mirror: the disk in use is copied into other files, and from then on each write goes there as
+ * well, until it goes on in them, or they are given up. fds are, top first, a file of size 0, open
+ * for both, which becomes one of the top's format, size and identity, and copies of the top's
+ * parents, with the names that the new file is to have for the first of them; path is for messages.
+ * Descriptors that the handle has kept are -1 afterwards, whatever comes of it; the others are the
+ * caller's. Requests may be under way, but not on a queue of this thread. After 0 the copy is in
+ * step; after a failure, or a step that stopped it, there is no mirror.
+ *
+ * A flush of the disk's is about its own files; that of the mirror makes all that was written
+ * durable in the copy, or says why that is not whole: a write may have failed there alone.
+ *
+ * The end: `over`: the disk goes on in the copy, and if that is not whole the failure is returned,
+ * and it does not. The files that it does not have then are closed. A handle that is closed ends
+ * its mirror.
+ */
+struct disk_progress;
+struct disk_mirror_files {
+	const char *path;
+	int *fds;
+	unsigned fd_count;
+	const char *absolute, *relative; /* of a differencing disk's parent; else NULL */
+};
+
+int disk_mirror(struct disk *disk, const struct disk_mirror_files *files,
+		const struct disk_progress *progress, struct disk_error *error);
+int disk_mirror_flush(struct disk *disk);
+int disk_mirror_end(struct disk *disk, bool over);
 
 /* What the last failed call on this handle (not on its queues) had to say. */
 const struct disk_error *disk_last_error(const struct disk *disk);

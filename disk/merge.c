@@ -26,8 +26,8 @@
 #define STEP (1 * DISK_MIB)
 
 /*
- * -- Writes while the top is being merged: to the top, and to the parent as well where the merge
- * has passed --
+ * -- Writes while the top is being merged or mirrored: to the top, and to the parent or the mirror
+ * as well where the copying has passed --
  */
 
 #define MERGE_IOVS 64 /* disk_run hands over no more at once */
@@ -39,8 +39,26 @@
 static void give_up(struct disk *disk, int ret)
 {
 	if (ret) {
-		disk->merge_target = NULL;
+		disk->merged = 0;
 		disk->merge_failed = ret;
+	}
+}
+
+/* Who copies takes the lock again at once, and no lock here is fair. */
+static void lock_for_write(struct disk *disk)
+{
+	atomic_fetch_add(&disk->merge_waiting, 1);
+	pthread_mutex_lock(&disk->merge_lock);
+	atomic_fetch_add(&disk->merge_turns, 1);
+	atomic_fetch_sub(&disk->merge_waiting, 1);
+}
+
+static void give_way(struct disk *disk)
+{
+	unsigned turns = atomic_load(&disk->merge_turns);
+
+	while (atomic_load(&disk->merge_waiting) && atomic_load(&disk->merge_turns) == turns) {
+		usleep(50);
 	}
 }
 
@@ -51,14 +69,21 @@ int merge_write(struct disk *disk, struct iovec *iov, unsigned count, uint64_t l
 	unsigned n;
 	int ret;
 
-	pthread_mutex_lock(&disk->merge_lock);
+	lock_for_write(disk);
 	memcpy(copy, iov, count * sizeof(*iov));
 	ret = layer_write(disk, disk_top(disk), 0, iov, count, length, offset);
-	if (!ret && disk->merge_target != NULL && offset < disk->merged) {
+	if (offset < disk->merged) {
 		uint64_t below = min_u64(length, disk->merged - offset);
 
 		iov_slice(copy, count, 0, below, part, MERGE_IOVS, &n);
-		give_up(disk, layer_write(disk, disk->merge_target, 1, part, n, below, offset));
+		if (ret) { /* what the top holds there nobody knows; below it a merge goes on */
+			give_up(disk, disk->mirror != NULL ? ret : 0);
+		} else if (disk->mirror != NULL) {
+			give_up(disk, chain_write(disk->mirror, part, n, below, offset));
+		} else {
+			give_up(disk,
+				layer_write(disk, disk->merge_target, 1, part, n, below, offset));
+		}
 	}
 	pthread_mutex_unlock(&disk->merge_lock);
 	return ret;
@@ -68,11 +93,18 @@ int merge_trim(struct disk *disk, uint64_t length, uint64_t offset)
 {
 	int ret;
 
-	pthread_mutex_lock(&disk->merge_lock);
+	lock_for_write(disk);
 	ret = layer_trim(disk, disk_top(disk), 0, length, offset);
-	if (!ret && disk->merge_target != NULL && offset < disk->merged) {
-		give_up(disk, layer_trim(disk, disk->merge_target, 1,
-					 min_u64(length, disk->merged - offset), offset));
+	if (offset < disk->merged) {
+		uint64_t below = min_u64(length, disk->merged - offset);
+
+		if (ret) {
+			give_up(disk, disk->mirror != NULL ? ret : 0);
+		} else if (disk->mirror != NULL) {
+			give_up(disk, chain_trim(disk->mirror, below, offset));
+		} else {
+			give_up(disk, layer_trim(disk, disk->merge_target, 1, below, offset));
+		}
 	}
 	pthread_mutex_unlock(&disk->merge_lock);
 	return ret;
@@ -112,7 +144,8 @@ static int merge_range(struct disk *disk, unsigned index, uint64_t offset, uint6
 	return ret ? ret : layer_write(disk, parent, index + 1, &iov, 1, extent.length, offset);
 }
 
-static int merge_data(struct disk *disk, unsigned index, const struct disk_progress *progress)
+int merge_steps(struct disk *disk, unsigned index, merge_step *range,
+		const struct disk_progress *progress)
 {
 	uint8_t *buffer = malloc(STEP);
 	uint64_t size = disk->layers[index]->size, at = 0, done;
@@ -121,16 +154,16 @@ static int merge_data(struct disk *disk, unsigned index, const struct disk_progr
 	while (at < size && !ret) {
 		pthread_mutex_lock(&disk->merge_lock);
 		ret = disk->merge_failed;
-		ret = ret ? ret
-			  : merge_range(disk, index, at, min_u64(size - at, STEP), buffer, &done);
+		ret = ret ? ret : range(disk, index, at, min_u64(size - at, STEP), buffer, &done);
 		if (!ret) {
 			at += done;
-			disk->merged = at;
+			disk->merged = index ? 0 : at; /* the top alone is written meanwhile */
 		}
 		pthread_mutex_unlock(&disk->merge_lock);
 		if (!ret && progress != NULL && progress->step != NULL) {
 			ret = progress->step(progress->user, at, size);
 		}
+		give_way(disk);
 	}
 	free(buffer);
 	return ret;
@@ -150,7 +183,7 @@ static int retire(struct disk *disk, struct layer *layer)
 	return 0;
 }
 
-static bool is_in_use(struct layer *layer)
+bool layer_is_in_use(struct layer *layer)
 {
 	return atomic_load(&layer->in_flight[0]) || atomic_load(&layer->in_flight[1]) ||
 	       atomic_load(&layer->syncs);
@@ -162,7 +195,7 @@ static void close_retired(struct disk *disk)
 	unsigned i, kept = 0;
 
 	for (i = 0; i < disk->retired_count; i++) {
-		if (is_in_use(disk->retired[i])) {
+		if (layer_is_in_use(disk->retired[i])) {
 			disk->retired[kept++] = disk->retired[i];
 		} else {
 			layer_close(&disk->retired[i], NULL);
@@ -326,7 +359,7 @@ static int merge_top(struct disk *disk, const struct disk_progress *progress,
 	pthread_mutex_unlock(&disk->merge_lock);
 	chain_stop(disk);
 	pthread_rwlock_unlock(&disk->chain_lock);
-	ret = merge_data(disk, 0, progress);
+	ret = merge_steps(disk, 0, merge_range, progress);
 	pthread_rwlock_wrlock(
 		&disk->chain_lock);           /* writers hold it while they are in merge_write */
 	ret = ret ? ret : disk->merge_failed; /* of a write behind the last step */
@@ -336,6 +369,7 @@ static int merge_top(struct disk *disk, const struct disk_progress *progress,
 		ret = leave_chain(disk, 0, NULL, error);
 	}
 	disk->merge_target = NULL;
+	disk->merged = 0;
 	disk->merge_failed = 0;
 	atomic_store(&disk->merging, 0);
 	pthread_rwlock_unlock(&disk->chain_lock);
@@ -345,7 +379,7 @@ static int merge_top(struct disk *disk, const struct disk_progress *progress,
 static int merge_middle(struct disk *disk, unsigned index, const struct disk_merge_files *files,
 			const struct disk_progress *progress, struct disk_error *error)
 {
-	int ret = merge_data(disk, index, progress);
+	int ret = merge_steps(disk, index, merge_range, progress);
 
 	if (ret) {
 		return error_set(error, ret, "%s: merging: %s", disk->layers[index]->file.path,
@@ -366,6 +400,10 @@ static int merge_online(struct disk *disk, unsigned index, struct disk_merge_fil
 		return error_set(error, -EINVAL, "%s: %s", disk_top(disk)->file.path,
 				 disk->read_only ? "opened read-only"
 						 : "there is no parent to merge into");
+	}
+	if (disk->mirror != NULL) {
+		return error_set(error, -EBUSY, "%s: is being copied to another place",
+				 disk_top(disk)->file.path);
 	}
 	close_retired(disk);
 	ret = prepare(disk, index, files, error);

@@ -88,6 +88,10 @@ int disk_push(struct disk *disk, const char *path, int fd, struct disk_error *er
 		return refuse(error, -EINVAL, disk_top(disk)->file.path,
 			      "is past the page cache, where no file can join it");
 	}
+	if (disk->mirror != NULL) {
+		return refuse(error, -EBUSY, disk_top(disk)->file.path,
+			      "is being copied to another place");
+	}
 	if (disk->layer_count == DISK_LAYERS_MAX) {
 		return refuse(error, -ELOOP, path, "the chain would have too many files");
 	}

@@ -103,7 +103,7 @@ int vhd_read_footer(struct layer *layer, struct disk_error *error);
 int vhd_read_header(struct layer *layer, struct disk_error *error);
 int vhd_read_locators(struct layer *layer, struct disk_error *error);
 int vhd_write_footers(struct layer *layer); /* the copy, sync, the one at the end, sync */
-void vhd_make_footer(struct vhd_footer *footer, enum vhd_type type, uint64_t size);
+void vhd_make_footer(struct vhd_footer *footer, enum vhd_type type, const struct create_plan *plan);
 void vhd_set_geometry(struct vhd_footer *footer, uint64_t size);
 /* The header and behind it the locators' texts, `at` is their place in the file. */
 #define VHD_LOCATOR_SPACE 4096u

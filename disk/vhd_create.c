@@ -12,13 +12,13 @@
 #include <string.h>
 
 /* The disk itself, and the footer behind it; that is all. */
-static int create_fixed(struct file *file, const struct disk_create *how)
+static int create_fixed(struct file *file, const struct create_plan *plan)
 {
 	struct vhd_footer footer;
-	int ret = file_allocate(file, 0, how->size);
+	int ret = file_allocate(file, 0, plan->how.size);
 
-	vhd_make_footer(&footer, VHD_FIXED, how->size);
-	ret = ret ? ret : file_write(file, &footer, sizeof(footer), how->size);
+	vhd_make_footer(&footer, VHD_FIXED, plan);
+	ret = ret ? ret : file_write(file, &footer, sizeof(footer), plan->how.size);
 	return ret ? ret : file_sync(file);
 }
 
@@ -57,7 +57,7 @@ static int create_dynamic(struct file *file, const struct create_plan *plan,
 	};
 	int ret;
 
-	vhd_make_footer(&footer, plan->parent != NULL ? VHD_DIFFERENCING : VHD_DYNAMIC, how->size);
+	vhd_make_footer(&footer, plan->parent != NULL ? VHD_DIFFERENCING : VHD_DYNAMIC, plan);
 	if (plan->parent != NULL) {
 		ret = vhd_write_parent(file, &header, header_at, plan, error);
 		if (ret) {
@@ -94,7 +94,7 @@ int vhd_create(struct file *file, const struct create_plan *plan, struct disk_er
 				 file->path);
 	}
 	if (how->type == DISK_FIXED) {
-		ret = create_fixed(file, how);
+		ret = create_fixed(file, plan);
 		return ret ? error_set(error, ret, "%s: creating the file: %s", file->path,
 				       strerror(-ret))
 			   : 0;

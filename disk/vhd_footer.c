@@ -77,8 +77,9 @@ void vhd_set_geometry(struct vhd_footer *footer, uint64_t size)
  * The creator is Hyper-V's "win ": it is how other programs (QEMU, libvhdi) know that the size
  * field counts and not the geometry, which cannot express most sizes.
  */
-void vhd_make_footer(struct vhd_footer *footer, enum vhd_type type, uint64_t size)
+void vhd_make_footer(struct vhd_footer *footer, enum vhd_type type, const struct create_plan *plan)
 {
+	uint64_t size = plan->how.size;
 	struct guid id;
 
 	memset(footer, 0, sizeof(*footer));
@@ -94,7 +95,7 @@ void vhd_make_footer(struct vhd_footer *footer, enum vhd_type type, uint64_t siz
 	vhd_set_geometry(footer, size);
 	footer->type = htobe32(type);
 	guid_random(&id);
-	memcpy(footer->id, id.bytes, 16);
+	memcpy(footer->id, plan->twin != NULL ? plan->twin->vhd->footer.id : id.bytes, 16);
 	vhd_seal_footer(footer);
 }
 

@@ -290,6 +290,8 @@ int vhdx_build_metadata(uint8_t *region, size_t size, const struct create_plan *
 	guid_random(&id);
 	if (plan->parent != NULL) { /* a child is the same disk */
 		id = plan->parent->vhdx->disk_id;
+	} else if (plan->twin != NULL) {
+		id = plan->twin->vhdx->disk_id;
 	}
 	add_item(region, ITEM_FILE, &parameters, sizeof(parameters), &offset);
 	add_item(region, ITEM_SIZE, &disk_size, 8, &offset);

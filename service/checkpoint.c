@@ -145,6 +145,7 @@ static void name_new_files(const struct machine *machine)
 	json_t *config = json_object_get(machine->running, "config"), *disk;
 	size_t i;
 
+	relocate_followed(machine);
 	json_array_foreach(json_object_get(config, "disks"), i, disk)
 	{
 		const char *file = json_string_value(json_object_get(disk, "file"));
@@ -193,7 +194,7 @@ static void ended(void *user, bool done, const char *out, char *said)
 		job_go_on(machine);
 	} else if (done) {
 		job_done(job);
-	} else if (is_merge(job) && (is_given_up(job) || machine->worker == 0)) {
+	} else if (is_given_up(job) || (is_merge(job) && machine->worker == 0)) {
 		job_cancelled(job); /* of one that has ended, the files are merged by another */
 	} else {
 		machine->rests |= is_merge(job);
@@ -229,8 +230,8 @@ static void begin(struct job *job)
 	char *wanted;
 
 	CHECK(work != NULL);
-	if (strcmp(verb_of(job), "take") == 0 && machine->worker != 0 &&
-	    waits_for_start(machine) != NULL) {
+	if ((strcmp(verb_of(job), "take") == 0 || strcmp(verb_of(job), "relocate") == 0) &&
+	    machine->worker != 0 && waits_for_start(machine) != NULL) {
 		free(work);
 		refuse(&why, SERVICE_BAD_STATE, "stop it, and start it again",
 		       "'%s': its document has %s that hold at its next start", machine->name,
@@ -279,11 +280,11 @@ static const struct action_own own = {.worker_gone = worker_gone};
 
 /* ---- Merging while it runs ---- */
 
-static bool is_mergers(const json_t *worker_job)
+static bool is_about(const json_t *worker_job, const char *method)
 {
 	const char *what = json_string_value(json_object_get(worker_job, "what"));
 
-	return what != NULL && strcmp(what, CONTROL_MERGE) == 0;
+	return what != NULL && strcmp(what, method) == 0;
 }
 
 static bool has_state(const json_t *worker_job, const char *state)
@@ -306,8 +307,9 @@ static void cancel_worker(struct machine *machine, void *user, const json_t *res
 	(void)error;
 	json_array_foreach(json_object_get(result, "jobs"), i, worker_job)
 	{
-		if (is_mergers(worker_job) && (has_state(worker_job, CONTROL_STATE_RUNNING) ||
-					       has_state(worker_job, CONTROL_STATE_QUEUED))) {
+		if (is_about(worker_job, CONTROL_MERGE) &&
+		    (has_state(worker_job, CONTROL_STATE_RUNNING) ||
+		     has_state(worker_job, CONTROL_STATE_QUEUED))) {
 			found = true;
 			link_ask(machine, CONTROL_CANCEL,
 				 json_pack("{s:O}", "job", json_object_get(worker_job, "id")), -1,
@@ -339,6 +341,19 @@ static bool cancel(struct job *job)
 
 static const struct action_own merging = {.worker_gone = worker_gone, .cancel = cancel};
 
+/* The process takes back what it has done, unless it has come too far. */
+static bool cancel_moving(struct job *job)
+{
+	if (job->machine->tree == NULL) {
+		return false;
+	}
+	json_object_set_new(job->params, "given-up", json_true());
+	tool_end(job->machine->tree);
+	return true;
+}
+
+static const struct action_own moving = {.worker_gone = worker_gone, .cancel = cancel_moving};
+
 #define ON(state) (1u << MACHINE_##state)
 
 /* clang-format off */
@@ -350,7 +365,7 @@ static const struct action actions[] = {
 	{"rename-checkpoint", "changed",                   (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL, &own},
 	{"mend-checkpoints",  "mended",                    (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL, &own},
 	{"export-checkpoint", "exported",                  (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL, &own},
-	{"move-storage",      "given another folder",      ON(OFF) | ON(SAVED),                            MACHINE_STATES, false, begin, NULL, &own},
+	{"move-storage",      "given another folder",      ON(OFF) | ON(SAVED) | ON(RUNNING) | ON(PAUSED), MACHINE_STATES, false, begin, NULL, &moving},
 	{"undo-disks",        "given undo disks",          (1u << MACHINE_STATES) - 1,                     MACHINE_STATES, false, begin, NULL, &own},
 	{"merge-checkpoints", "rid of deleted checkpoints", ON(RUNNING) | ON(PAUSED),                      MACHINE_STATES, false, begin, NULL, &merging},
 };
@@ -548,8 +563,9 @@ void checkpoint_heard(struct machine *machine, const json_t *worker_job)
 {
 	struct job *job = machine->queue;
 
-	if (!is_mergers(worker_job) || job == NULL || job->state != JOB_RUNNING ||
-	    job->action != action_of("merge")) {
+	if (job == NULL || job->state != JOB_RUNNING ||
+	    !((job->action == action_of("merge") && is_about(worker_job, CONTROL_MERGE)) ||
+	      (job->action == action_of("relocate") && is_about(worker_job, CONTROL_MIRROR)))) {
 		return;
 	}
 	job->done = (uint64_t)json_integer_value(json_object_get(worker_job, "done"));
@@ -646,6 +662,11 @@ struct job *checkpoint_relocate(struct machine *machine, const json_t *body, con
 	struct guid random;
 
 	if (folder == NULL) {
+		return NULL;
+	}
+	if (machine->worker != 0 && json_object_get(machine->settings.document, "undo") != NULL) {
+		refuse(why, SERVICE_BAD_STATE, "turn it off first",
+		       "'%s' runs with undo disks, which stay where they are", machine->name);
 		return NULL;
 	}
 	needed = json_object();

@@ -1,7 +1,7 @@
 /*
- * A machine's files of disks, with those of its checkpoints, go to another folder of this host: of
- * a machine that is off, by the process that has its tree (tree.c). disks.moving says what is under
- * way: from where to where, and what is whole.
+ * A machine's files of disks, with those of its checkpoints, go to another folder of this host, by
+ * the process that has its tree (tree.c). disks.moving says what is under way: from where to where,
+ * and what is whole.
  *
  *   disks.moving -> copies, NEW.moving-TOKEN, each with the name NEW as well when it is whole -> their parents are the copies -> disks.moving: "copied"
  *     -> the documents name the copies -> the old files are deleted -> disks.moving is deleted
@@ -9,6 +9,13 @@
  * What decides is "copied". A process that is cut before it has the copies deleted by the next one
  * (relocate_mend), behind it that one goes on. An old file and its copy read the same, and each
  * lies over what it lay over; so in between a document may name either.
+ *
+ * Of a machine that runs, what its guest writes to (a top) is copied by the worker, which writes to
+ * both from then on; when the last one is in step the machine stands, and all of the copies are
+ * durable. Only then is it "copied", and only when the documents are written does the worker go on,
+ * in the copies. So until it is "copied" the old files have all that the guest was told is durable,
+ * and behind it the new ones have, whoever dies. disks.moving is deleted by the service then, when
+ * it knows by that which files the worker has now.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +32,9 @@
 #include "hosted/say.h"
 #include "service/service.h"
 
-#define PIECE (1 << 20)
+#define PIECE    (1 << 20)
+#define TRIES    200 /* a file that its worker writes to may have to be opened again */
+#define PAUSE_US 20000
 
 static bool fail(const char *what, int error)
 {
@@ -37,6 +46,7 @@ static bool fail(const char *what, int error)
 /* ---- Which files, and where they go ---- */
 
 struct plan {
+	const struct tree *tree;
 	const char *to;
 	bool is_home;  /* the machine's own folder, in which names need no path */
 	json_t *files; /* {old: new}, names as documents have them */
@@ -174,11 +184,13 @@ static bool has_room(const struct plan *plan)
 static int copy_range(int from, int to, off_t at, off_t end)
 {
 	static char bytes[PIECE];
+	ssize_t got;
 
 	while (at < end) {
-		ssize_t got = pread(from, bytes,
-				    end - at < PIECE ? (size_t)(end - at) : sizeof(bytes), at);
-
+		if (tree_is_given_up()) {
+			return -ECANCELED;
+		}
+		got = pread(from, bytes, end - at < PIECE ? (size_t)(end - at) : sizeof(bytes), at);
 		if (got <= 0) {
 			return got < 0 ? -errno : -EIO;
 		}
@@ -211,7 +223,8 @@ static void partial_path(char path[PATH_MAX], const char *new, const char *token
 	snprintf(path, PATH_MAX, "%s.moving-%.8s", new, token);
 }
 
-static int copy_file(const char *old, const char *partial)
+/* `empty`: its content is another's matter. */
+static int copy_file(const char *old, const char *partial, bool empty)
 {
 	int from = open(old, O_RDONLY | O_CLOEXEC), to, ret;
 	struct stat file;
@@ -224,7 +237,7 @@ static int copy_file(const char *old, const char *partial)
 		return -EINVAL;
 	}
 	to = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	ret = to < 0 ? -errno : copy_content(from, to, (uint64_t)file.st_size);
+	ret = to < 0 ? -errno : empty ? 0 : copy_content(from, to, (uint64_t)file.st_size);
 	if (ret == 0 &&
 	    (fchown(to, file.st_uid, file.st_gid) != 0 || fchmod(to, file.st_mode & 07777) != 0)) {
 		ret = -errno;
@@ -236,21 +249,22 @@ static int copy_file(const char *old, const char *partial)
 	return ret;
 }
 
-/* As long as it is copied nobody writes to it: it has a reader's lock. */
-static bool copy(const char *old, const char *new, const char *token)
+/* As long as it is copied nobody writes to it: it has a reader's lock. One that the guest writes to
+ * is empty so far. */
+static bool copy(const char *old, const char *new, const char *token, bool top)
 {
 	const struct disk_open how = {.flags = DISK_READ_ONLY | DISK_NO_PARENT};
 	struct disk_error error;
 	char partial[PATH_MAX];
-	struct disk *disk;
+	struct disk *disk = NULL;
 	int ret;
 
-	if (disk_open(old, &how, &disk, &error) != 0) {
+	if (!top && disk_open(old, &how, &disk, &error) != 0) {
 		say("%s", error.text);
 		return false;
 	}
 	partial_path(partial, new, token);
-	ret = copy_file(old, partial);
+	ret = copy_file(old, partial, top);
 	(void)disk_close(&disk, NULL);
 	/* Both names, until all are copied: so it is known whose the second one is. */
 	if (ret == 0 && link(partial, new) != 0) {
@@ -259,32 +273,110 @@ static bool copy(const char *old, const char *new, const char *token)
 	return ret == 0 || fail(new, -ret);
 }
 
-/* What it lay over, or the copy of that. */
-static bool set_parent(json_t *files, const char *old, const char *new)
+/* A worker that writes to it is in nobody's way but for a moment. */
+static int open_old(const char *old, bool top, struct disk **disk, struct disk_error *error)
 {
-	const struct disk_open how = {.flags = DISK_READ_ONLY};
-	char *path = NULL;
+	const struct disk_open how = {.flags = DISK_READ_ONLY | (top ? DISK_NO_LOCK : 0)};
+	unsigned int tries = top ? TRIES : 1;
+	int ret;
+
+	while ((ret = disk_open(old, &how, disk, error)) != 0 && --tries > 0) {
+		usleep(PAUSE_US);
+	}
+	return ret;
+}
+
+/* What it lies over, or the copy of that; *path NULL: nothing. False: said why. */
+static bool find_parent(json_t *files, const char *old, bool top, char **path)
+{
 	struct disk_error error;
 	struct disk_info info;
 	const char *parent;
 	struct disk *disk;
-	bool good = true;
 
-	if (disk_open(old, &how, &disk, &error) != 0) {
+	*path = NULL;
+	if (open_old(old, top, &disk, &error) != 0) {
 		say("%s", error.text);
 		return false;
 	}
 	if (disk_get_info(disk, 1, &info) == 0) {
 		parent = find_moved(files, info.path);
-		path = realpath(parent != NULL ? parent : info.path, NULL);
+		*path = realpath(parent != NULL ? parent : info.path, NULL);
 	}
 	(void)disk_close(&disk, NULL);
+	return true;
+}
+
+static bool set_parent(json_t *files, const char *old, const char *new)
+{
+	struct disk_error error;
+	bool good;
+	char *path;
+
+	good = find_parent(files, old, false, &path);
 	if (path != NULL && disk_rebase(new, path, 0, &error) != 0) {
 		say("%s", error.text);
 		good = false;
 	}
 	free(path);
 	return good;
+}
+
+/* ---- Of a machine that runs ---- */
+
+static bool is_alive(const struct tree *tree)
+{
+	return json_is_true(json_object_get(tree->wanted, "alive"));
+}
+
+/* Of a file that the guest writes to, [ide:]NUMBER of its disk. False: the guest does not. */
+static bool find_top(const struct tree *tree, const char *old, char number[24])
+{
+	const json_t *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(tree->wanted, "disks"), i, disk)
+	{
+		if (is_alive(tree) && tree_is_written(disk) &&
+		    strcmp(member_text(disk, "file"), old) == 0) {
+			snprintf(number, 24, "%s%lld",
+				 strcmp(member_text(disk, "controller"), "ide") == 0 ? "ide:" : "",
+				 (long long)json_integer_value(json_object_get(disk, "number")));
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool mirror(const struct plan *plan, const char *old, const char *new, const char *number)
+{
+	const char *words[] = {NULL, NULL, "mirror", number, new, NULL, NULL};
+	char *parent;
+	bool good = find_parent(plan->files, old, true, &parent);
+
+	words[5] = parent;
+	good = good && !tree_is_given_up() && tree_run_vmctl(plan->tree, words, false);
+	free(parent);
+	return good;
+}
+
+/* All are in step, and it stands. */
+static bool mirror_all(const struct plan *plan)
+{
+	const char *words[] = {NULL, NULL, "go-over", "--stand", NULL}, *old;
+	char number[24];
+	bool good = true;
+	unsigned int count = 0;
+	json_t *new;
+
+	json_object_foreach(plan->files, old, new)
+	{
+		if (good && find_top(plan->tree, old, number)) {
+			good = mirror(plan, old, json_string_value(new), number);
+			count++;
+		}
+	}
+	return good && (count == 0 || tree_run_vmctl(plan->tree, words, false));
 }
 
 static bool sync_folder(const char *path)
@@ -302,17 +394,26 @@ static bool copy_all(const struct plan *plan, const char *token)
 {
 	bool good = has_room(plan);
 	const char *old;
+	char number[24];
 	json_t *new;
 
 	json_object_foreach(plan->files, old, new)
 	{
-		good = good && copy(old, json_string_value(new), token);
+		good = good &&
+		       copy(old, json_string_value(new), token, find_top(plan->tree, old, number));
 	}
 	json_object_foreach(plan->files, old, new)
 	{
-		good = good && set_parent(plan->files, old, json_string_value(new));
+		good = good && (find_top(plan->tree, old, number) ||
+				set_parent(plan->files, old, json_string_value(new)));
 	}
-	return good && sync_folder(plan->to);
+	if (good && sync_folder(plan->to) && mirror_all(plan) && !tree_is_given_up()) {
+		return true;
+	}
+	if (tree_is_given_up()) {
+		say("cancelled");
+	}
+	return false;
 }
 
 /* ---- Its end, either way ---- */
@@ -331,12 +432,25 @@ static void remove_partial(const char *new, const char *token, bool back)
 	(void)unlink(partial);
 }
 
+static bool ran(const json_t *record)
+{
+	return json_is_true(json_object_get(record, "running"));
+}
+
+static bool is_live(const json_t *record)
+{
+	return json_is_true(json_object_get(record, "live"));
+}
+
 /* Of a process that did not come to its end. */
-static bool take_back(const json_t *record)
+static bool take_back(const struct tree *tree, const json_t *record)
 {
 	const char *token = member_text(record, "token"), *old;
 	json_t *new;
 
+	if (is_live(record)) {
+		tree_let_go(tree, ran(record), false);
+	}
 	json_object_foreach(json_object_get(record, "files"), old, new)
 	{
 		remove_partial(json_string_value(new), token, true);
@@ -398,27 +512,54 @@ static void delete_old(const json_t *record)
 	json_decref(left);
 }
 
-static bool go_on(const json_t *record, json_t *machine, json_t *points)
+/* Of one that stands nothing has been written to the copies yet: where the document cannot be
+ * written, they are not needed. */
+static bool write_machine(const struct tree *tree, const json_t *record)
+{
+	json_t *before = json_deep_copy(tree->machine);
+	bool changed, written;
+
+	rename_in(json_object_get(record, "files"), tree->machine);
+	changed = !json_equal(before, tree->machine);
+	written = !changed || tree_write(NULL, tree->machine);
+	if (!written && is_live(record)) {
+		json_object_clear(tree->machine);
+		json_object_update(tree->machine, before);
+		(void)take_back(tree, record);
+	}
+	json_decref(before);
+	return written;
+}
+
+/* The machine's first: what it names is what its worker goes on in. */
+static bool go_on(const struct tree *tree, json_t *record)
 {
 	json_t *files = json_object_get(record, "files"), *point, *new;
+	bool live = is_live(record);
 	const char *id, *old;
 
+	if (!write_machine(tree, record)) {
+		return false;
+	}
+	if (live) {
+		tree_let_go(tree, ran(record), true);
+	}
 	json_object_foreach(files, old, new)
 	{
 		remove_partial(json_string_value(new), member_text(record, "token"), false);
 	}
-	json_object_foreach(points, id, point)
+	json_object_foreach(tree->points, id, point)
 	{
 		rename_in(files, json_object_get(point, "document"));
 		if (!tree_write(id, point)) {
 			return false;
 		}
 	}
-	rename_in(files, machine);
-	if (!tree_write(NULL, machine)) {
-		return false;
-	}
 	delete_old(record);
+	if (live) {
+		json_object_set_new(record, "done", json_true());
+		return tree_write_document(FILE_MOVING, record);
+	}
 	return unlink(FILE_MOVING) == 0 || fail(FILE_MOVING, errno);
 }
 
@@ -435,7 +576,7 @@ static bool is_record(const json_t *record)
 	return good;
 }
 
-bool relocate_mend(json_t *machine, json_t *points)
+bool relocate_mend(struct tree *tree)
 {
 	json_t *record = json_load_file(FILE_MOVING, JSON_REJECT_DUPLICATES, NULL);
 	bool done;
@@ -449,16 +590,24 @@ bool relocate_mend(json_t *machine, json_t *points)
 				"it");
 		return false;
 	}
-	done = json_is_true(json_object_get(record, "copied")) ? go_on(record, machine, points)
-							       : take_back(record);
+	done = json_is_true(json_object_get(record, "done"))     ? true
+	       : json_is_true(json_object_get(record, "copied")) ? go_on(tree, record)
+								 : take_back(tree, record);
 	json_decref(record);
 	return done;
 }
 
-bool relocate(const json_t *wanted, json_t *machine, json_t *points)
+static bool mark_copied(json_t *record)
 {
+	json_object_set_new(record, "copied", json_true());
+	return tree_write_document(FILE_MOVING, record);
+}
+
+bool relocate(struct tree *tree)
+{
+	const json_t *wanted = tree->wanted;
 	const char *token = member_text(wanted, "token");
-	struct plan plan = {.files = json_object()};
+	struct plan plan = {.tree = tree, .files = json_object()};
 	json_t *record;
 	char *to, *home;
 	bool done;
@@ -472,7 +621,7 @@ bool relocate(const json_t *wanted, json_t *machine, json_t *points)
 	plan.to = to;
 	plan.is_home = to != NULL && home != NULL && strcmp(to, home) == 0;
 	free(home);
-	if (to == NULL || !make_plan(&plan, machine, points)) {
+	if (to == NULL || !make_plan(&plan, tree->machine, tree->points)) {
 		if (to == NULL) {
 			(void)fail(member_text(wanted, "to"), errno);
 		}
@@ -480,21 +629,61 @@ bool relocate(const json_t *wanted, json_t *machine, json_t *points)
 		free(to);
 		return false;
 	}
-	record = json_pack("{s:s, s:O, s:O*, s:O*}", "token", token, "files", plan.files, "needed",
-			   json_object_get(wanted, "needed"), "elsewhere",
-			   json_object_get(wanted, "elsewhere"));
+	tree_may_be_given_up();
+	record = json_pack("{s:s, s:O, s:O*, s:O*, s:b, s:O*}", "token", token, "files", plan.files,
+			   "needed", json_object_get(wanted, "needed"), "elsewhere",
+			   json_object_get(wanted, "elsewhere"), "live", is_alive(tree), "running",
+			   json_object_get(wanted, "running"));
 	done = json_object_size(plan.files) == 0;
 	if (!done && tree_write_document(FILE_MOVING, record)) {
-		if (copy_all(&plan, token)) {
-			json_object_set_new(record, "copied", json_true());
-			done = tree_write_document(FILE_MOVING, record) &&
-			       go_on(record, machine, points);
+		if (copy_all(&plan, token) && mark_copied(record)) {
+			done = go_on(tree, record);
 		} else {
-			(void)take_back(record);
+			(void)take_back(tree, record);
 		}
 	}
 	json_decref(record);
 	json_decref(plan.files);
 	free(to);
 	return done;
+}
+
+/* ---- In the service ---- */
+
+static bool names(const json_t *document, const char *file)
+{
+	const json_t *disk;
+	size_t i;
+
+	json_array_foreach(json_object_get(document, "disks"), i, disk)
+	{
+		if (strcmp(member_text(disk, "file"), file) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+void relocate_followed(const struct machine *machine)
+{
+	json_t *config = json_object_get(machine->running, "config"), *record, *disk, *new;
+	char path[PATH_MAX];
+	size_t i;
+
+	if (!machine_path(machine, FILE_MOVING, path)) {
+		return;
+	}
+	record = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+	json_array_foreach(json_object_get(config, "disks"), i, disk)
+	{
+		new = json_object_get(json_object_get(record, "files"), member_text(disk, "file"));
+		if (json_is_string(new) &&
+		    names(machine->settings.document, json_string_value(new))) {
+			json_object_set(disk, "file", new);
+		}
+	}
+	if (json_is_true(json_object_get(record, "done"))) {
+		(void)unlink(path);
+	}
+	json_decref(record);
 }

@@ -330,19 +330,38 @@ bool tree_write_document(const char *path, const json_t *document) MUST_CHECK;
 bool tree_write(const char *id, const json_t *object) MUST_CHECK;
 /* One that was made for this, and has files alone. */
 void tree_remove_folder(const char *folder);
+/* What the process of a tree has. */
+struct tree {
+	const char *control, *vmctl;
+	json_t *wanted;  /* what was asked for; of its worker: alive, running, disks */
+	json_t *machine; /* its document */
+	json_t *points;  /* by their ids */
+};
+/*
+ * `vmctl CONTROL ...`: words[2] and what follows, the first two are filled in. `quietly`: it may
+ * well be that there is nothing for it to do.
+ */
+bool tree_run_vmctl(const struct tree *tree, const char **words, bool quietly) MUST_CHECK;
+/* The worker goes on, in the new files or in the old ones, if there is one; and runs, if it ran. */
+void tree_let_go(const struct tree *tree, bool ran, bool keep);
+/* From here on SIGTERM ends what takes long, instead of the process. */
+void tree_may_be_given_up(void);
+bool tree_is_given_up(void);
 /* `vmms --tree VERB VMCTL CONTROL WHAT`, in a machine's folder. The exit status. */
 int tree_main(int argc, char **argv);
 #define TREE_FOLDER "checkpoints"
 
 /*
- * relocate.c: files of disks that go to another folder, of a machine that is off, by `vmms --tree`.
- * The documents are changed and written. wanted: to; token; needed: files that other machines name;
- * elsewhere: others that may lie over one. And what was cut is taken back, or goes on. False: said
- * why.
+ * relocate.c: files of disks that go to another folder, of a machine that is off or runs, by
+ * `vmms --tree`. The documents are changed and written. wanted: to; token; needed: files that other
+ * machines name; elsewhere: others that may lie over one. And what was cut is taken back, or goes
+ * on. False: said why.
  */
-bool relocate(const json_t *wanted, json_t *machine, json_t *points) MUST_CHECK;
-bool relocate_mend(json_t *machine, json_t *points) MUST_CHECK;
+bool relocate(struct tree *tree) MUST_CHECK;
+bool relocate_mend(struct tree *tree) MUST_CHECK;
 #define FILE_MOVING "disks.moving"
+/* The same files in what the worker was started with, after that. */
+void relocate_followed(const struct machine *machine);
 
 /*
  * firmware_files.c: what UEFI firmware and a TPM keep, as a checkpoint has it; in the machine's

@@ -31,13 +31,6 @@
 #define WORDS_MAX    80
 #define STATE_BEFORE FILE_STATE ".applied-"
 
-struct tree {
-	const char *control, *vmctl;
-	json_t *wanted;  /* what was asked for */
-	json_t *machine; /* its document */
-	json_t *points;  /* by their ids */
-};
-
 static bool fail(const char *what, int error)
 {
 	say("%s: %s", what, strerror(error));
@@ -351,37 +344,82 @@ static void remove_files(const struct tree *tree, const json_t *document)
 
 /* ---- The worker ---- */
 
-/* `quietly`: it may well be that there is nothing for it to do. */
-static bool run_vmctl(const struct tree *tree, const char **words, bool quietly)
+/* Somebody has sent SIGTERM; the child that is ended by that. */
+static volatile sig_atomic_t given_up;
+static volatile pid_t stoppable;
+
+static void give_up(int number)
+{
+	(void)number;
+	given_up = 1;
+	if (stoppable > 0) {
+		(void)kill(stoppable, SIGKILL);
+	}
+}
+
+void tree_may_be_given_up(void)
+{
+	const struct sigaction action = {.sa_handler = give_up, .sa_flags = SA_RESTART};
+
+	(void)sigaction(SIGTERM, &action, NULL);
+}
+
+bool tree_is_given_up(void)
+{
+	return given_up;
+}
+
+/* What waits for long. Who asks next waits for the same job of the worker's, or ends that. */
+static bool is_long(const char *verb)
+{
+	return strcmp(verb, "merge") == 0 || strcmp(verb, "mirror") == 0;
+}
+
+static bool is_done(pid_t child)
 {
 	int status;
+
+	/* What it says on standard error is what we say: the last line counts. */
+	return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+	       WEXITSTATUS(status) == 0;
+}
+
+bool tree_run_vmctl(const struct tree *tree, const char **words, bool quietly)
+{
+	sigset_t end, before;
 	pid_t child;
+	bool done;
 
 	words[0] = tree->vmctl;
 	words[1] = tree->control;
+	sigemptyset(&end);
+	sigaddset(&end, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &end, &before);
 	child = fork();
 	if (child == 0) {
+		(void)sigprocmask(SIG_SETMASK, &before, NULL);
 		if (quietly) {
 			(void)dup2(STDOUT_FILENO, STDERR_FILENO);
 		}
-		/* It waits for long; who asks next waits for the same job of the worker's. */
-		if (strcmp(words[2], "merge") == 0) {
+		if (is_long(words[2])) {
 			(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		}
 		execvp(words[0], (char *const *)words);
 		say("%s: %s", words[0], strerror(errno));
 		_exit(127);
 	}
-	/* What it says on standard error is what we say: the last line counts. */
-	return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
-	       WEXITSTATUS(status) == 0;
+	stoppable = is_long(words[2]) ? child : 0;
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	done = is_done(child);
+	stoppable = 0;
+	return done;
 }
 
 static bool tell_worker(const struct tree *tree, const char *verb, const char *word)
 {
 	const char *words[] = {NULL, NULL, verb, word, NULL};
 
-	return run_vmctl(tree, words, true);
+	return tree_run_vmctl(tree, words, true);
 }
 
 /* By the numbers that the disks have there. */
@@ -414,7 +452,7 @@ static bool ask_worker(const struct tree *tree, const char *state, const json_t 
 		}
 	}
 	words[count] = NULL;
-	done = run_vmctl(tree, words, false);
+	done = tree_run_vmctl(tree, words, false);
 	for (i = 5; i < count; i++) {
 		free(made[i]);
 	}
@@ -473,16 +511,21 @@ static void thaw(const struct frozen *frozen)
 	}
 }
 
-/* It goes on, if it ran. */
-static void let_go(const struct tree *tree, const json_t *point, bool keep)
+void tree_let_go(const struct tree *tree, bool ran, bool keep)
 {
 	if (!is_alive(tree)) {
 		return;
 	}
 	(void)tell_worker(tree, "checkpoint-end", keep ? "keep" : "drop");
-	if (json_is_true(json_object_get(point, "running"))) {
+	if (ran) {
 		(void)tell_worker(tree, "resume", NULL);
 	}
+}
+
+/* It goes on, if it ran. */
+static void let_go(const struct tree *tree, const json_t *point, bool keep)
+{
+	tree_let_go(tree, json_is_true(json_object_get(point, "running")), keep);
 }
 
 /* ---- Taken ---- */
@@ -776,7 +819,7 @@ static bool merge_file(const struct tree *tree, const char *file, const char *pa
 		if (words[6][0] == '\0') {
 			words[6] = NULL;
 		}
-		return run_vmctl(tree, words, look);
+		return tree_run_vmctl(tree, words, look);
 	}
 	if (look || disk_merge(file, 1, false, 0, NULL, &error) == 0) {
 		return !look;
@@ -1103,7 +1146,7 @@ static bool mend(struct tree *tree)
 	const struct dirent *entry;
 	char path[PATH_MAX], id[UUID_TEXT];
 	DIR *folder = opendir(".");
-	bool done = relocate_mend(tree->machine, tree->points);
+	bool done = relocate_mend(tree);
 
 	while (folder != NULL && (entry = readdir(folder)) != NULL) {
 		if (strncmp(entry->d_name, STATE_BEFORE, strlen(STATE_BEFORE)) == 0) {
@@ -1274,7 +1317,8 @@ static bool export_point(struct tree *tree)
 
 static bool move_storage(struct tree *tree)
 {
-	return relocate(tree->wanted, tree->machine, tree->points);
+	settle_merged(tree);
+	return relocate_mend(tree) && relocate(tree);
 }
 
 /* ---- The process ---- */

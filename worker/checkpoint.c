@@ -1,7 +1,8 @@
 /*
  * A checkpoint, in two jobs: the state is written and new files become the tops of the disks; then
  * who asked has written down which files are the machine's, and it may go on. In between it stands,
- * so nothing of the guest's is in a file that nobody knows.
+ * so nothing of the guest's is in a file that nobody knows. Disks go over to their mirrors in the
+ * same two steps; the old files are the disks' until the second.
  */
 #include "worker/checkpoint.h"
 
@@ -33,6 +34,9 @@ struct checkpoint {
 	unsigned int pushed,
 		named; /* the first of them: in the chain; their places have the new name */
 	bool keep;
+	bool mirrored;
+	unsigned int gone; /* the first of them have no mirror any more */
+	bool stands;       /* it was taken, and does not only end mirrors */
 };
 
 static void release(struct checkpoint *checkpoint)
@@ -54,11 +58,27 @@ static bool is_written(const struct disk_place *place)
 	return place->file != NULL && !place->dvd && !place->read_only;
 }
 
+bool checkpoint_has_mirrors(const struct machine *machine)
+{
+	for (unsigned int i = 0; i < CONFIG_DISKS_MAX; i++) {
+		if (machine->disks.places[i].mirror != NULL) {
+			return true;
+		}
+	}
+	return false;
+}
+
 const char *checkpoint_obstacle(struct machine *machine, const struct checkpoint_request *request,
 				char *text, size_t size)
 {
 	unsigned int i, place, times;
 
+	if (request->mirrored) {
+		return request->state >= 0 || request->disk_count != 0
+			       ? "mirrors are the new files; give no others, and no state"
+		       : !checkpoint_has_mirrors(machine) ? "no disk has a mirror"
+							  : NULL;
+	}
 	if (request->state >= 0 && tpm_is_gone(&machine->tpm)) {
 		return TPM_IS_GONE;
 	}
@@ -121,6 +141,19 @@ static int push_all(struct checkpoint *checkpoint, struct disk_error *error)
 	return ret;
 }
 
+static int flush_mirrors(struct checkpoint *checkpoint, struct disk_error *error)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < checkpoint->disk_count && ret == 0; i++) {
+		ret = disk_mirror_flush(checkpoint->disks[i].file);
+		if (ret != 0) {
+			*error = *disk_last_error(checkpoint->disks[i].file);
+		}
+	}
+	return ret;
+}
+
 static int take_work(struct job *job)
 {
 	struct checkpoint *checkpoint = job->subject;
@@ -131,7 +164,10 @@ static int take_work(struct job *job)
 	} else if (!job_commit(job)) {
 		ret = -ECANCELED;
 	}
-	if (ret == 0) {
+	if (ret == 0 && checkpoint->mirrored) {
+		job_step(job, "making the mirrors durable");
+		ret = flush_mirrors(checkpoint, &job->error);
+	} else if (ret == 0) {
 		job_step(job, "giving the disks new files");
 		ret = push_all(checkpoint, &job->error);
 	}
@@ -166,6 +202,7 @@ static void take_finish(struct job *job)
 	if (job->state == JOB_DONE || checkpoint->pushed > 0) {
 		checkpoint->named = checkpoint->pushed;
 		swap_names(checkpoint);
+		checkpoint->stands = true;
 		machine->checkpoint = checkpoint;
 		return;
 	}
@@ -173,29 +210,48 @@ static void take_finish(struct job *job)
 	release(checkpoint);
 }
 
+/* The next of them. */
+static bool add_disk(struct checkpoint *checkpoint, struct disk_place *place, const char *name)
+{
+	unsigned int i = checkpoint->disk_count++;
+
+	checkpoint->disks[i].name = strdup(name);
+	checkpoint->disks[i].place = place;
+	checkpoint->disks[i].file = place->file;
+	checkpoint->disks[i].fd = -1;
+	return checkpoint->disks[i].name != NULL;
+}
+
+static bool add_mirrors(struct checkpoint *checkpoint)
+{
+	struct disk_place *place = checkpoint->machine->disks.places;
+	bool added = true;
+
+	checkpoint->mirrored = true;
+	for (unsigned int i = 0; i < CONFIG_DISKS_MAX && added; i++, place++) {
+		added = place->mirror == NULL || add_disk(checkpoint, place, place->mirror);
+	}
+	return added;
+}
+
 int checkpoint_prepare(struct machine *machine, struct job *job,
 		       const struct checkpoint_request *request)
 {
 	struct checkpoint *checkpoint = calloc(1, sizeof(*checkpoint));
+	bool added = true;
 	unsigned int i;
 
 	if (checkpoint == NULL) {
 		return -ENOMEM;
 	}
 	*checkpoint = (struct checkpoint){.machine = machine, .state = -1};
-	for (i = 0; i < request->disk_count; i++) {
-		const struct checkpoint_disk *disk = &request->disks[i];
-		struct disk_place *place = &machine->disks.places[disk->place];
-
-		checkpoint->disks[i].name = strdup(disk->name);
-		checkpoint->disks[i].place = place;
-		checkpoint->disks[i].file = place->file;
-		checkpoint->disks[i].fd = -1;
-		checkpoint->disk_count = i + 1;
-		if (checkpoint->disks[i].name == NULL) {
-			release(checkpoint);
-			return -ENOMEM;
-		}
+	for (i = 0; i < request->disk_count && added; i++) {
+		added = add_disk(checkpoint, &machine->disks.places[request->disks[i].place],
+				 request->disks[i].name);
+	}
+	if (!added || (request->mirrored && !add_mirrors(checkpoint))) {
+		release(checkpoint);
+		return -ENOMEM;
 	}
 	for (i = 0; i < request->disk_count; i++) {
 		checkpoint->disks[i].fd = request->disks[i].fd;
@@ -217,6 +273,22 @@ bool checkpoint_is_open(const struct machine *machine)
 	return machine->checkpoint != NULL;
 }
 
+/* Nobody has written since they were made durable, so none can have failed. */
+static int end_mirrors(struct checkpoint *checkpoint, struct disk_error *error)
+{
+	int ret = 0;
+
+	while (checkpoint->gone < checkpoint->disk_count && ret == 0) {
+		ret = disk_mirror_end(checkpoint->disks[checkpoint->gone].file, checkpoint->keep);
+		if (ret != 0) {
+			snprintf(error->text, sizeof(error->text), "%s: %s",
+				 checkpoint->disks[checkpoint->gone].name, strerror(-ret));
+		}
+		checkpoint->gone += ret == 0;
+	}
+	return ret;
+}
+
 static int end_work(struct job *job)
 {
 	struct checkpoint *checkpoint = job->subject;
@@ -224,30 +296,60 @@ static int end_work(struct job *job)
 	if (!job_commit(job)) {
 		return -ECANCELED;
 	}
-	return checkpoint->keep ? 0 : take_back(checkpoint, &job->error);
+	return checkpoint->mirrored ? end_mirrors(checkpoint, &job->error)
+	       : checkpoint->keep   ? 0
+				    : take_back(checkpoint, &job->error);
+}
+
+/* A mirror that is gone over to is the disk, by its name. */
+static void name_mirrored(struct checkpoint *checkpoint)
+{
+	for (unsigned int i = 0; i < checkpoint->gone; i++) {
+		free(checkpoint->disks[i].place->mirror);
+		checkpoint->disks[i].place->mirror = NULL;
+	}
+	checkpoint->named = checkpoint->keep ? checkpoint->gone : 0;
+	swap_names(checkpoint);
 }
 
 static void end_finish(struct job *job)
 {
 	struct checkpoint *checkpoint = job->subject;
 
-	if (job->state != JOB_DONE) {
+	if (job->state != JOB_DONE && checkpoint->stands) {
 		return; /* it is open as before */
 	}
 	checkpoint->machine->checkpoint = NULL;
-	if (!checkpoint->keep) {
+	if (checkpoint->mirrored) {
+		name_mirrored(checkpoint);
+	} else if (!checkpoint->keep) {
 		swap_names(checkpoint);
 	}
 	stand(checkpoint, false);
 	release(checkpoint);
 }
 
-void checkpoint_prepare_end(struct machine *machine, struct job *job, bool keep)
+int checkpoint_prepare_end(struct machine *machine, struct job *job, bool keep)
 {
-	machine->checkpoint->keep = keep;
+	struct checkpoint *checkpoint = machine->checkpoint;
+
+	if (checkpoint == NULL) {
+		checkpoint = calloc(1, sizeof(*checkpoint));
+		if (checkpoint == NULL) {
+			return -ENOMEM;
+		}
+		*checkpoint = (struct checkpoint){.machine = machine, .state = -1};
+		if (!add_mirrors(checkpoint)) {
+			release(checkpoint);
+			return -ENOMEM;
+		}
+		machine->checkpoint = checkpoint;
+	}
+	checkpoint->keep = keep;
 	job->work = end_work;
 	job->finish = end_finish;
-	job->subject = machine->checkpoint;
+	job->subject = checkpoint;
+	return 0;
 }
 
 void checkpoint_forget(struct machine *machine)

@@ -19,7 +19,8 @@ struct checkpoint_disk {
 };
 
 struct checkpoint_request {
-	int state; /* an empty file, open for writing; -1: no memory is wanted */
+	int state;     /* an empty file, open for writing; -1: no memory is wanted */
+	bool mirrored; /* the disks go over to their mirrors; there is nothing else */
 	struct checkpoint_disk disks[CONFIG_DISKS_MAX];
 	unsigned int disk_count;
 };
@@ -35,8 +36,11 @@ int checkpoint_prepare(struct machine *machine, struct job *job,
 /* One was taken, and it is not known yet which files are the machine's: it may not be resumed, nor
  * reset. */
 bool checkpoint_is_open(const struct machine *machine);
-/* Makes the job end that, by the new files or by the old ones. */
-void checkpoint_prepare_end(struct machine *machine, struct job *job, bool keep);
+/* A disk has a mirror, for which the machine need not stand. */
+bool checkpoint_has_mirrors(const struct machine *machine);
+/* Makes the job end that, by the new files or by the old ones; or mirrors, if none was taken.
+ * -ENOMEM. */
+int checkpoint_prepare_end(struct machine *machine, struct job *job, bool keep) MUST_CHECK;
 /* The machine has come to its end. */
 void checkpoint_forget(struct machine *machine);
 

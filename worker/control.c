@@ -220,6 +220,7 @@ static void job_ended(void *user, const struct job *job)
 		{CONTROL_NET_ADD, "added"},         {CONTROL_NET_REMOVE, "removed"},
 		{CONTROL_NET_CONNECT, "connected"}, {CONTROL_DEVICE_ADD, "added"},
 		{CONTROL_DEVICE_REMOVE, "removed"}, {CONTROL_MERGE, "merged"},
+		{CONTROL_MIRROR, "mirrored"},
 	};
 	static const char *const names[] = {[JOB_OF_DISK] = CONTROL_ON_DISKS,
 					    [JOB_OF_ADAPTER] = CONTROL_ON_NETWORKS,

@@ -376,6 +376,7 @@ static int add_drive(struct machine *machine, unsigned int place, struct storage
 static void set_place(struct disk_place *place, struct disk *file, bool there, bool dvd, char *name)
 {
 	free(place->name);
+	free(place->mirror);
 	*place = (struct disk_place){.file = file, .name = name, .there = there, .dvd = dvd};
 	if (file != NULL) {
 		place->size = disk_size(file);

@@ -118,6 +118,7 @@ struct job;
 struct disk_place {
 	struct disk *file; /* NULL: none, or an empty drive */
 	char *name;        /* the file's, as it was given */
+	char *mirror;      /* that of a copy that has all that is written, too; NULL: none */
 	uint64_t size;     /* bytes */
 	bool there, dvd, read_only;
 };

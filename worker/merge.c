@@ -1,7 +1,8 @@
 /*
- * Merging while the machine runs: a job of one disk. The library does it beside the guest's
- * requests; the worker, which can open no name, is given the files. It may be cancelled until the
- * chain is about to change, and then the machine's end waits for it.
+ * Merging, and copying into a mirror, while the machine runs: a job of one disk. The library does
+ * it beside the guest's requests; the worker, which can open no name, is given the files. It may be
+ * cancelled until the chain is about to change, or the mirror is in step, and then the machine's
+ * end waits for it.
  */
 #include "worker/merge.h"
 
@@ -24,6 +25,8 @@ struct merge {
 	struct disk_merge_files files;
 	char *name, *absolute, *relative;
 	bool top;
+	int fds[CONTROL_FILES_MAX]; /* of a mirror */
+	unsigned int fd_count;
 	_Atomic uint64_t done; /* bytes */
 	uint64_t told;         /* [J] */
 };
@@ -35,6 +38,11 @@ static void release(struct merge *merge)
 	for (unsigned int i = 0; i < ARRAY_COUNT(fds); i++) {
 		if (fds[i] >= 0) {
 			close(fds[i]);
+		}
+	}
+	for (unsigned int i = 0; i < merge->fd_count; i++) {
+		if (merge->fds[i] >= 0) {
+			close(merge->fds[i]);
 		}
 	}
 	free(merge->name);
@@ -69,6 +77,32 @@ static int work(struct job *job)
 	return disk_merge_files(merge->disk, &merge->files, &progress, &job->error);
 }
 
+static int mirror_work(struct job *job)
+{
+	struct merge *merge = job->subject;
+	const struct disk_progress progress = {step, job};
+	const struct disk_mirror_files files = {
+		.path = merge->name,
+		.fds = merge->fds,
+		.fd_count = merge->fd_count,
+		.absolute = merge->absolute[0] != '\0' ? merge->absolute : NULL,
+		.relative = merge->relative[0] != '\0' ? merge->relative : NULL};
+
+	job_step(job, "copying to the mirror");
+	return disk_mirror(merge->disk, &files, &progress, &job->error);
+}
+
+static void mirror_finish(struct job *job)
+{
+	struct merge *merge = job->subject;
+
+	if (job->state == JOB_DONE) {
+		merge->place->mirror = merge->name;
+		merge->name = NULL;
+	}
+	release(merge);
+}
+
 static void take_name(struct disk_place *place, char **name)
 {
 	char *before = place->name;
@@ -87,12 +121,13 @@ static void finish(struct job *job)
 	release(merge);
 }
 
-/* A copy of each text, none of them NULL. */
-static bool copy_names(struct merge *merge, const struct merge_request *request)
+/* A copy of each text. */
+static bool copy_names(struct merge *merge, const char *name, const char *absolute,
+		       const char *relative)
 {
-	merge->name = strdup(request->name);
-	merge->absolute = strdup(request->absolute);
-	merge->relative = strdup(request->relative);
+	merge->name = strdup(name);
+	merge->absolute = strdup(absolute != NULL ? absolute : "");
+	merge->relative = strdup(relative != NULL ? relative : "");
 	merge->files.absolute = merge->absolute;
 	merge->files.relative = merge->relative;
 	return merge->name != NULL && merge->absolute != NULL && merge->relative != NULL;
@@ -132,7 +167,7 @@ int merge_prepare(struct machine *machine, struct job *job, const struct merge_r
 				.disk = place->file,
 				.top = request->child < 0,
 				.files = {.file = -1, .parent = -1, .child = -1}};
-	if (!copy_names(merge, request)) {
+	if (!copy_names(merge, request->name, request->absolute, request->relative)) {
 		release(merge);
 		return -ENOMEM;
 	}
@@ -147,13 +182,46 @@ int merge_prepare(struct machine *machine, struct job *job, const struct merge_r
 	return 0;
 }
 
+int mirror_prepare(struct machine *machine, struct job *job, const struct mirror_request *request)
+{
+	struct disk_place *place = &machine->disks.places[request->place];
+	struct merge *merge;
+
+	if (place->file == NULL || place->dvd || place->read_only) {
+		return -ENOENT;
+	}
+	if (place->mirror != NULL) {
+		return -EBUSY;
+	}
+	merge = calloc(1, sizeof(*merge));
+	if (merge == NULL) {
+		return -ENOMEM;
+	}
+	*merge = (struct merge){.machine = machine,
+				.place = place,
+				.disk = place->file,
+				.files = {.file = -1, .parent = -1, .child = -1}};
+	if (!copy_names(merge, request->name, request->absolute, request->relative)) {
+		release(merge);
+		return -ENOMEM;
+	}
+	memcpy(merge->fds, request->fds, request->fd_count * sizeof(merge->fds[0]));
+	merge->fd_count = request->fd_count;
+	job->work = mirror_work;
+	job->finish = mirror_finish;
+	job->subject = merge;
+	job->total = place->size;
+	job->waited = true;
+	return 0;
+}
+
 void merge_serve(struct machine *machine)
 {
 	for (unsigned int i = 0; i < CONTROL_JOBS_MAX; i++) {
 		struct job *job = &machine->control->jobs.all[i];
 		const struct merge *merge = job->subject;
 
-		if (job->state == JOB_RUNNING && job->work == work &&
+		if (job->state == JOB_RUNNING && (job->work == work || job->work == mirror_work) &&
 		    job_progress(job, atomic_load(&merge->done))) {
 			control_progress(machine, job);
 		}

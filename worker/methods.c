@@ -43,7 +43,7 @@ struct parameters {
 	struct config_network network;
 	const char *pci;
 	int of_adapter; /* one more than its number; 0: none */
-	bool state, keep, look;
+	bool state, keep, look, mirrored;
 	const char *absolute, *relative;
 	unsigned int controller;
 	struct checkpoint_request checkpoint;
@@ -140,6 +140,9 @@ static json_t *disk_object(const struct disk_place *place, unsigned int index)
 	if (place->file != NULL) {
 		json_object_set_new(object, "name", text(place->name));
 		json_object_set_new(object, "size", json_integer((json_int_t)place->size));
+	}
+	if (place->mirror != NULL) {
+		json_object_set_new(object, "mirror", text(place->mirror));
 	}
 	return object;
 }
@@ -569,6 +572,7 @@ static bool take_files(struct rpc_request *request, const struct parameters *p,
 	unsigned int i, first = p->state;
 
 	*wanted = p->checkpoint;
+	wanted->mirrored = p->mirrored;
 	wanted->state = p->state && request->fd_count != 0 ? request->fds[0] : -1;
 	if (request->fd_count != first + wanted->disk_count) {
 		rpc_refuse(request, CONTROL_BAD_DESCRIPTORS,
@@ -619,7 +623,7 @@ static json_t *run_checkpoint_end(struct rpc_request *request, const struct para
 	struct machine *machine = control_of(request)->machine;
 	struct job *job;
 
-	if (!checkpoint_is_open(machine)) {
+	if (!checkpoint_is_open(machine) && (p->keep || !checkpoint_has_mirrors(machine))) {
 		return rpc_refuse(request, CONTROL_BAD_STATE, "there is no checkpoint to be ended",
 				  "");
 	}
@@ -628,10 +632,9 @@ static json_t *run_checkpoint_end(struct rpc_request *request, const struct para
 				  "wait for it");
 	}
 	job = new_job(request, CONTROL_CHECKPOINT_END, JOB_OF_NOTHING, -1);
-	if (job == NULL) {
+	if (job == NULL || checkpoint_prepare_end(machine, job, p->keep) != 0) {
 		return NULL;
 	}
-	checkpoint_prepare_end(machine, job, p->keep);
 	job_start(job);
 	return job_answer(job);
 }
@@ -1094,6 +1097,49 @@ static json_t *run_merge(struct rpc_request *request, const struct parameters *p
 	job = new_job(request, CONTROL_MERGE, JOB_OF_DISK, (int)wanted.place);
 	if (job == NULL || merge_prepare(machine, job, &wanted) != 0) {
 		return NULL;
+	}
+	request->fd_count = 0;
+	job_start(job);
+	return job_answer(job);
+}
+
+static json_t *run_mirror(struct rpc_request *request, const struct parameters *p)
+{
+	const struct mirror_request wanted = {.place = (unsigned int)p->number +
+						       (p->controller == 1 ? CONFIG_SCSI_MAX : 0),
+					      .name = p->name,
+					      .absolute = p->absolute,
+					      .relative = p->relative,
+					      .fds = request->fds,
+					      .fd_count = request->fd_count};
+	struct job *job;
+	int ret;
+
+	if (p->controller == 1 && p->number >= CONFIG_IDE_MAX) {
+		return refuse_merge(request, -ENOENT);
+	}
+	if ((p->absolute != NULL) != (request->fd_count > 1) ||
+	    (p->relative != NULL) != (request->fd_count > 1)) {
+		return rpc_refuse(request, CONTROL_BAD_DESCRIPTORS,
+				  "the new file has a parent and no name of it, or the name alone",
+				  "give both names, and the parents' descriptors, or none of them");
+	}
+	if (!is_new_file(request, request->fds[0])) {
+		return NULL;
+	}
+	if (job_on(&control_of(request)->jobs, JOB_OF_DISK, (int)wanted.place) != NULL) {
+		return refuse_busy(request);
+	}
+	job = new_job(request, CONTROL_MIRROR, JOB_OF_DISK, (int)wanted.place);
+	if (job == NULL) {
+		return NULL;
+	}
+	ret = mirror_prepare(control_of(request)->machine, job, &wanted);
+	if (ret != 0) {
+		return ret == -EBUSY
+			       ? rpc_refuse(request, CONTROL_BAD_BUSY,
+					    "the disk has a mirror already", "see checkpoint.end")
+			       : refuse_merge(request, ret);
 	}
 	request->fd_count = 0;
 	job_start(job);
@@ -1581,6 +1627,7 @@ static bool read_disks(struct form *form, const json_t *value, void *into)
 
 static const struct form_member checkpoint_members[] = {
 	{"state", FORM_FLAG, AT(state)},
+	{"mirrored", FORM_FLAG, AT(mirrored)},
 	{"disks", FORM_OTHER, .required = true, .read = read_disks},
 };
 static const struct form_member checkpoint_end_members[] = {
@@ -1596,6 +1643,14 @@ static const struct form_member merge_members[] = {
 	{"relative", FORM_TEXT, .required = true, AT(relative), .least = 1,
 	 .most = CONTROL_NAME_MAX},
 	{"look", FORM_FLAG, AT(look)},
+};
+
+static const struct form_member mirror_members[] = {
+	{"controller", FORM_WORD, AT(controller), .words = controllers},
+	MEMBER_NUMBER,
+	MEMBER_NAME(true),
+	{"absolute", FORM_TEXT, AT(absolute), .least = 1, .most = CONTROL_NAME_MAX},
+	{"relative", FORM_TEXT, AT(relative), .least = 1, .most = CONTROL_NAME_MAX},
 };
 
 /* The connection comes as a descriptor. */
@@ -1670,6 +1725,7 @@ static const struct rpc_method methods[] = {
 	{CONTROL_CHECKPOINT, true, 0, 1 + CONFIG_DISKS_MAX, MEMBERS(checkpoint_members), run_checkpoint},
 	{CONTROL_CHECKPOINT_END, true, 0, 0,            MEMBERS(checkpoint_end_members), run_checkpoint_end},
 	{CONTROL_MERGE,   true,  2, 3,                  MEMBERS(merge_members), run_merge},
+	{CONTROL_MIRROR,  true,  1, CONTROL_FILES_MAX,  MEMBERS(mirror_members), run_mirror},
 	{CONTROL_MIGRATE, true,  2, 2 + CONFIG_NETWORKS_MAX,          MEMBERS(migrate_members), run_migrate},
 	{CONTROL_SHUTDOWN, true, 0, 0,                  MEMBERS(shutdown_members), run_shutdown},
 	{CONTROL_SERVICE, true,  0, 0,                  MEMBERS(service_members), run_service},

@@ -45,16 +45,18 @@
  */
 #define CONTROL_SAVE "save"
 /*
- * [state?: false, disks: a list of {controller?: "scsi" or "ide", number, name}], of a machine that
- * is paused; with an empty file, open for writing, if there is to be a state, then for each disk a
- * new differencing disk that was made over the present one, open for both -> job: the state is
- * written, and each disk goes on in the new file. All disks that the guest may write are in the
- * list. Done: the machine stands and cannot be resumed until checkpoint.end; in every other case it
- * is paused as before.
+ * [state?: false, mirrored?: false, disks: a list of {controller?: "scsi" or "ide", number,
+ * name}], of a machine that is paused; with an empty file, open for writing, if there is to be a
+ * state, then for each disk a new differencing disk that was made over the present one, open for
+ * both -> job: the state is written, and each disk goes on in the new file. All disks that the
+ * guest may write are in the list. Done: the machine stands and cannot be resumed until
+ * checkpoint.end; in every other case it is paused as before. `mirrored`, without state and disks:
+ * the new files are the mirrors that its disks have, made durable; the disks go on in them at the
+ * end.
  */
 #define CONTROL_CHECKPOINT "checkpoint"
 /* [keep] -> job, after that: the machine is paused, and its disks are the new files, or (keep
- * false) the old ones again */
+ * false) the old ones again; also, with keep false, of mirrors for which it does not stand yet */
 #define CONTROL_CHECKPOINT_END "checkpoint.end"
 /*
  * [controller?, number, name, absolute, relative, look?: false], with three descriptors, or two,
@@ -66,6 +68,15 @@
  * true, if it has gone already; with `look` always, true or false.
  */
 #define CONTROL_MERGE "disk.merge"
+/*
+ * [controller?, number, name, absolute?, relative?], with the descriptors of an empty file, open
+ * for both, and of copies of the disk's parents, the nearest first -> job, with done and total: the
+ * disk is copied into that file while the machine runs. `absolute` and `relative` are the first
+ * parent's names for it, `name` its own. Done: each write goes to both from then on, and the status
+ * has `name` as the disk's `mirror`, until checkpoint.end; it ends as well with a write that it
+ * fails, of which the next checkpoint tells.
+ */
+#define CONTROL_MIRROR "disk.mirror"
 /*
  * [downtime?: 300 (ms), rounds?: 30], a stream socket that is connected to a worker that receives
  * (config.schema.json), the owner file, open for reading and writing, and, for the case that the
@@ -260,7 +271,8 @@
 #define CONTROL_ON_RESET   "reset"   /* resets */
 #define CONTROL_ON_CRASHED "crashed" /* the guest has reported its panic */
 #define CONTROL_ON_DISKS                                                                           \
-	"disks" /* number (of IDE: from 64 on), change: attached, detached, medium, merged */
+	"disks" /* number (of IDE: from 64 on), change: attached, detached, medium, merged,
+		   mirrored */
 #define CONTROL_ON_NETWORKS "networks" /* number, change: added, removed, connected, lost */
 #define CONTROL_ON_DEVICES  "devices"  /* number, change: added, removed */
 #define CONTROL_ON_JOB      "job"      /* job: it has ended */

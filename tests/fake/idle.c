@@ -197,6 +197,14 @@ int merge_prepare(struct machine *m, struct job *job, const struct merge_request
 	return -ENOMEM;
 }
 
+int mirror_prepare(struct machine *m, struct job *job, const struct mirror_request *request)
+{
+	(void)m;
+	(void)job;
+	(void)request;
+	return -EINVAL;
+}
+
 void merge_serve(struct machine *m)
 {
 	(void)m;
@@ -226,11 +234,18 @@ bool checkpoint_is_open(const struct machine *m)
 	return false;
 }
 
-void checkpoint_prepare_end(struct machine *m, struct job *job, bool keep)
+bool checkpoint_has_mirrors(const struct machine *m)
+{
+	(void)m;
+	return false;
+}
+
+int checkpoint_prepare_end(struct machine *m, struct job *job, bool keep)
 {
 	(void)m;
 	(void)job;
 	(void)keep;
+	return 0;
 }
 
 const char *migrate_obstacle(struct machine *m)

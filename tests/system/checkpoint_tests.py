@@ -45,7 +45,9 @@ def tree(t):
             echo "back $1 $(grep ^tick out | head -1)"
         }
         disk=/root/a.vhdx
-        vhd create a.vhdx 64M >/dev/null && start && ticks 2 || exit 1"""]
+        vhd create a.vhdx 64M >/dev/null && start && ticks 2 || exit 1
+        # Its disk goes to another place while it writes.
+        vmctl control mirror 0 /root/b.vhdx && ticks 1 && vmctl control go-over && rm a.vhdx && disk=/root/b.vhdx && ticks 1 || exit 1"""]
     order = random.sample(range(1, TREE + 1), TREE)
     print(f"order: {order}")
     steps += [f"taken {i} && ticks 2 || exit 1" for i in range(1, TREE + 1)]
@@ -71,7 +73,7 @@ def tree(t):
             echo "on the disk $n $(dd if=end.img bs=512 skip=$((n * 37 % 1000)) count=1 2>/dev/null | tr -d '\\0')"
         done
         cat out >>all; grep -c ^tick all; grep lost all; cat errors
-        for file in a.vhdx *.avhdx; do vhd test $file | grep -i damage; done
+        for file in b.vhdx *.avhdx; do vhd test $file | grep -i damage; done
         vhd merge m2.avhdx && vhd test $below | grep -i damage""")
     text = t.root("\n".join(steps), puts=[*guest.puts(path=initrd), VMCTL, VHD])
     t.check("lost" not in text, "disk and memory are not of one moment")

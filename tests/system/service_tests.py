@@ -83,6 +83,7 @@ def life(t):
         virsh dumpxml --inactive web >web.xml && virsh define web.xml && virsh dumpxml --inactive web | cmp - web.xml && echo "the same XML"
         kill $libvirt
         vm pause web && vm list && vm resume web || exit 1
+        vm move-storage web /root/moved && vm show web | grep -c '"name": "/root/moved/disk.vhdx"' || exit 1
         vm save web || exit 1
         vm list
         ls /var/lib/verdigris/machines/web
@@ -115,6 +116,6 @@ def life(t):
     t.check(len(uptimes) == 2 and uptimes[1] > uptimes[0], f"it did not go on: {uptimes}")
     t.check("started anew" not in text, "it started anew instead of going on")
     t.has(text, '"ended-by": "power-off"')
-    for job in ("start web done", "start db failed", "pause web done", "resume web done", "save web done", "shutdown web done", "change web done", "change web failed"):
+    for job in ("start web done", "start db failed", "pause web done", "resume web done", "save web done", "shutdown web done", "change web done", "change web failed", "move-storage web done"):
         t.has(text, f"job {job}")
     t.has(text, "service: 0\n0\n")

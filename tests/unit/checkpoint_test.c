@@ -390,6 +390,74 @@ static void merged(void **state)
 	close(read_only);
 }
 
+#define MIRROR(number, more) "{\"number\":" number ",\"name\":\"copy.vhdx\"" more "}"
+#define MIRRORED             "{\"mirrored\":true,\"disks\":[]}"
+
+/* A disk is copied while the machine runs; it stands before it goes over, or the copy is dropped.
+ * With a parent, and without. */
+static void mirrored(void **state)
+{
+	char params[3 * LIFE_PATH_BYTES];
+	int fds[2];
+
+	(void)state;
+	make_disk("disk.vhdx", NULL);
+	start(NULL);
+	say_hello();
+	fds[0] = open_file("copy.vhdx", O_CREAT | O_EXCL);
+	fds[1] = open_file("disk.vhdx", 0);
+	expect("disk.mirror", MIRROR("5", ""), fds, 1, "no such disk");
+	expect("disk.mirror", MIRROR("0", ""), fds, 2, "both names");
+	expect("disk.mirror", MIRROR("0", ",\"absolute\":\"/x\""), fds, 2, "both names");
+	expect("disk.mirror", MIRROR("0", ""), fds + 1, 1, "no empty file");
+	expect("checkpoint", MIRRORED, NULL, 0, "no disk has a mirror");
+	for (unsigned int keep = 0; keep < 2; keep++) {
+		if (keep) {
+			unlink(path_of("copy.vhdx"));
+			fds[0] = open_file("copy.vhdx", O_CREAT | O_EXCL);
+		}
+		do_job("disk.mirror", MIRROR("0", ""), fds, 1, "\"done\"");
+		close(fds[0]); /* the lock would be ours as well */
+		expect("status", "{}", NULL, 0, "\"mirror\":\"copy.vhdx\"");
+		assert_false(is_free("copy.vhdx", true));
+		expect("checkpoint", MIRRORED, NULL, 0, "not paused");
+		if (!keep) {
+			do_job("checkpoint.end", "{\"keep\":false}", NULL, 0, "\"done\"");
+			expect("status", "{}", NULL, 0, "disk.vhdx");
+			assert_null(strstr(worker.text, "mirror"));
+			assert_true(is_free("copy.vhdx", true));
+			expect("checkpoint.end", "{\"keep\":false}", NULL, 0, "no checkpoint");
+		}
+	}
+	expect("checkpoint.end", "{\"keep\":true}", NULL, 0, "no checkpoint");
+	do_job("pause", "{}", NULL, 0, "\"done\"");
+	expect("checkpoint", "{\"mirrored\":true,\"state\":true,\"disks\":[]}", NULL, 0,
+	       "descriptors");
+	do_job("checkpoint", MIRRORED, NULL, 0, "\"done\"");
+	expect("resume", "{}", NULL, 0, "checkpoint");
+	assert_false(is_free("disk.vhdx", true));
+	do_job("checkpoint.end", "{\"keep\":true}", NULL, 0, "\"done\"");
+	expect("status", "{}", NULL, 0, "\"copy.vhdx\"");
+	assert_null(strstr(worker.text, "mirror"));
+	assert_true(is_free("disk.vhdx", true));
+	assert_false(is_free("copy.vhdx", true));
+	go_on();
+	close(fds[1]);
+	take_over("new.avhdx", "copy.vhdx");
+	fds[0] = open_file("last.avhdx", O_CREAT | O_EXCL);
+	fds[1] = open_file("copy.vhdx", 0);
+	snprintf(params, sizeof(params),
+		 MIRROR("0", ",\"absolute\":\"%s/copy.vhdx\",\"relative\":\"copy.vhdx\""), folder);
+	do_job("disk.mirror", params, fds, 2, "\"done\"");
+	close(fds[0]);
+	close(fds[1]);
+	do_job("pause", "{}", NULL, 0, "\"done\"");
+	do_job("checkpoint", MIRRORED, NULL, 0, "\"done\"");
+	end();
+	assert_true(is_free("new.avhdx", false));
+	assert_true(is_free("last.avhdx", false));
+}
+
 static void killed_in_between(void **state)
 {
 	int fd;
@@ -425,7 +493,7 @@ static int tear_down(void **state)
 {
 	static const char *const names[] = {"disk.vhdx",   "other.vhdx",   "new.avhdx",
 					    "newer.avhdx", "newest.avhdx", "state",
-					    "control"};
+					    "copy.vhdx",   "last.avhdx",   "control"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -440,7 +508,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(with_memory),       cmocka_unit_test(without_memory),
 		cmocka_unit_test(what_cannot_be),    cmocka_unit_test(merged),
-		cmocka_unit_test(killed_in_between),
+		cmocka_unit_test(killed_in_between), cmocka_unit_test(mirrored),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -14,6 +14,7 @@
 #include "tests/unit/disk_tasks.h"
 
 #include "disk/disk.h"
+#include "disk/file.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -996,6 +997,171 @@ static void test_push_and_pop(const char *ending, uint32_t seed)
 	verify_all_cuts(push.base);
 }
 
+/* A disk in use, with a parent or without, goes over to a copy, or does not. */
+static struct {
+	char base[16], old[16], copy[16];
+	unsigned stop; /* at this step; 0: not at all */
+	bool is_child;
+} mirror;
+
+static int mirror_step(void *user, uint64_t done, uint64_t total)
+{
+	(void)user;
+	(void)done;
+	(void)total;
+	tasks_pause();
+	return mirror.stop && !--mirror.stop ? -ECANCELED : 0;
+}
+
+static int try_mirror(struct disk *disk)
+{
+	const struct disk_progress progress = {.step = mirror_step};
+	struct file file;
+	int fds[2];
+	const struct disk_mirror_files files = {.path = mirror.copy,
+						.fds = fds,
+						.fd_count = 1u + mirror.is_child,
+						.absolute = mirror.base,
+						.relative = mirror.base};
+	struct disk_error error;
+	int ret;
+
+	mirror.copy[0]++; /* a new one each time */
+	assert_int_equal(file_create(&file, mirror.copy, false, false, NULL), 0);
+	file_close(&file);
+	fds[0] = fake_descriptor(mirror.copy);
+	fds[1] = fake_descriptor(mirror.base); /* which is as good as a copy of it */
+	ret = disk_mirror(disk, &files, &progress, &error);
+	if (ret && ret != -ECANCELED) {
+		fail_msg("%s", error.text);
+	}
+	return ret;
+}
+
+static void begin_mirror(void *user)
+{
+	bool stops = mirror.stop;
+
+	assert_int_equal(try_mirror(user), stops ? -ECANCELED : 0);
+	if (stops) {
+		assert_int_equal(try_mirror(user), 0);
+	}
+}
+
+static struct disk *prepare_mirror(const char *ending, bool is_child, uint32_t seed)
+{
+	begin_case(seed);
+	snprintf(mirror.base, sizeof(mirror.base), "b.%s", ending);
+	snprintf(mirror.old, sizeof(mirror.old), "o.%s", ending);
+	snprintf(mirror.copy, sizeof(mirror.copy), "c.%s", ending);
+	mirror.is_child = is_child;
+	mirror.stop = 0;
+	if (is_child) {
+		make_disk(mirror.base, NULL);
+		fill_everything(mirror.base);
+	}
+	make_disk(mirror.old, is_child ? mirror.base : NULL);
+	unrecorded_workload(mirror.old, 10);
+	fake_record();
+	return open_disk(mirror.old);
+}
+
+/* Both are whole, whatever is cut, between the flush of the copy, which nobody writes to then, and
+ * the end; before that the old file is, behind it the copy. */
+static void test_mirror_under_load(const char *ending, bool is_child, uint32_t seed)
+{
+	struct disk *disk = prepare_mirror(ending, is_child, seed);
+	struct disk_info was, is;
+	size_t k, count, flushed, ended;
+	unsigned variant;
+
+	mirror.stop = seed % 2 ? 0 : 1 + seed % 3;
+	assert_int_equal(disk_get_info(disk, 0, &was), 0);
+	run_workload_beside(disk, 20, begin_mirror);
+	run_workload(disk, 5);
+	assert_int_equal(disk_mirror_flush(disk), 0);
+	flushed = fake_op_count();
+	assert_int_equal(disk_mirror_end(disk, true), 0);
+	ended = fake_op_count();
+	assert_int_equal(disk_layer_count(disk), 1 + is_child);
+	assert_int_equal(disk_get_info(disk, 0, &is), 0);
+	assert_string_equal(was.id, is.id);
+	assert_int_equal(was.size, is.size);
+	run_workload(disk, 5);
+	close_disk(disk);
+	count = fake_op_count();
+	fake_cuts_begin();
+	for (k = 0; k <= count; k = next_place(k, count)) {
+		fake_cut_at(k);
+		for (variant = 0; variant < fake_cut_variants(); variant++) {
+			if (k <= ended) {
+				verify_cut(mirror.old, k, variant);
+			}
+			if (k >= flushed) {
+				verify_cut(mirror.copy, k, variant);
+			}
+		}
+	}
+	fake_cuts_end();
+}
+
+/* Given up, by who asked or with the handle, the disk is what it was. */
+static void test_mirror_dropped(const char *ending, bool is_child, uint32_t seed)
+{
+	struct disk *disk = prepare_mirror(ending, is_child, seed);
+	struct disk_error error;
+
+	run_workload_beside(disk, 10, begin_mirror);
+	run_workload(disk, 5);
+	assert_int_equal(disk_push(disk, mirror.copy, 0, &error), is_child ? -EBUSY : -EINVAL);
+	assert_int_equal(disk_merge_online(disk, 0, NULL, &error), is_child ? -EBUSY : -EINVAL);
+	assert_int_equal(disk_mirror_end(disk, false), 0);
+	assert_int_equal(disk_mirror_flush(disk), -EINVAL);
+	assert_int_equal(disk_mirror_end(disk, true), -EINVAL);
+	run_workload(disk, 5);
+	begin_mirror(disk);
+	close_disk(disk);
+	verify_all_cuts(mirror.old);
+}
+
+/* The copy cannot be written any more: the guest notices nothing, and the disk does not go over. */
+static void test_mirror_fails(const char *ending, uint32_t seed)
+{
+	struct disk *disk = prepare_mirror(ending, false, seed);
+	uint8_t sector[SECTOR];
+
+	begin_mirror(disk);
+	note_start(BLOCK, 1, ++next_version);
+	fill_sector(sector, BLOCK, next_version);
+	fake_fail_file(mirror.copy);
+	assert_int_equal(disk_write(disk, sector, SECTOR, (uint64_t)BLOCK * SECTOR), 0);
+	note_end(BLOCK, 1, false);
+	run_workload(disk, 5);
+	assert_int_equal(disk_mirror_flush(disk), -EIO);
+	assert_non_null(strstr(disk_last_error(disk)->text, "not whole"));
+	assert_int_equal(disk_mirror_end(disk, true), -EIO);
+	fake_fail_file(NULL);
+	run_workload(disk, 5);
+	close_disk(disk);
+	verify_all_cuts(mirror.old);
+}
+
+static void test_mirrors(void **state)
+{
+	static const char *const endings[] = {"vhdx", "vhd", "raw"};
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		bool blocks = i < 2;
+
+		FOR_SEEDS(test_mirror_under_load(endings[i], false, seed));
+		FOR_SEEDS(test_mirror_under_load(endings[i], blocks, seed + 1));
+		FOR_SEEDS(test_mirror_dropped(endings[i], blocks, seed));
+		FOR_SEEDS(test_mirror_fails(endings[i], seed));
+	}
+}
+
 static void test_rebase(const char *path, const char *parent, uint32_t seed)
 {
 	struct disk_error error;
@@ -1373,8 +1539,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_vhdx_dynamic), cmocka_unit_test(test_vhdx_differencing),
 		cmocka_unit_test(test_vhd_dynamic),  cmocka_unit_test(test_vhd_differencing),
 		cmocka_unit_test(test_vhdx_changes), cmocka_unit_test(test_vhd_changes),
-		cmocka_unit_test(test_vhdx_orders),  cmocka_unit_test(test_vhd_orders),
-		cmocka_unit_test(test_host_errors),  cmocka_unit_test(test_failed_syncs),
+		cmocka_unit_test(test_mirrors),      cmocka_unit_test(test_vhdx_orders),
+		cmocka_unit_test(test_vhd_orders),   cmocka_unit_test(test_host_errors),
+		cmocka_unit_test(test_failed_syncs),
 	};
 	unsigned i;
 	int ret;

@@ -49,6 +49,7 @@ static bool recording;
 static size_t *pending, pending_count;
 static uint32_t random_state;
 static unsigned fail_after, writes;
+static int fail_file = -1;
 static bool fail_reads;
 static bool failed_once;
 const struct fake_tasks *fake_tasks;
@@ -286,6 +287,7 @@ void fake_reset(uint32_t seed)
 	op_capacity = pending_count = 0;
 	recording = false;
 	fail_after = 0;
+	fail_file = -1;
 	failed_once = false;
 	fake_seed(seed);
 }
@@ -448,6 +450,11 @@ void fake_fail_after(unsigned n)
 	failed_once = false;
 }
 
+void fake_fail_file(const char *path)
+{
+	fail_file = path != NULL ? find(path) : -1;
+}
+
 void fake_fail_reads(bool on)
 {
 	fail_reads = on;
@@ -520,6 +527,9 @@ static int perform(struct file *file, int kind, uint64_t offset, uint64_t length
 
 	if (fake_tasks != NULL) {
 		fake_tasks->pause();
+	}
+	if (file->fd == fail_file) {
+		return -EIO;
 	}
 	if (fail_after && !--fail_after) {
 		failed_once = true;

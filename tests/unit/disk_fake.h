@@ -43,6 +43,8 @@ void fake_cuts_end(void);
 /* The n-th operation from now on fails with -EIO; 0: none. */
 void fake_fail_after(unsigned n);
 bool fake_failed(void);
+/* What changes or syncs this file fails with -EIO; NULL: none does. */
+void fake_fail_file(const char *path);
 /* Reads of data, though not of tables, fail with -EIO while it is on. */
 void fake_fail_reads(bool on);
 
