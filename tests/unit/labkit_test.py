@@ -19,7 +19,7 @@ import outcomes as counted  # noqa: E402
 from labkit import bochs, core, emulator, guest, hvstate  # noqa: E402
 from labkit.channel import Channel  # noqa: E402
 from labkit.cpio import Archive  # noqa: E402
-from labkit.mend import above, calls, clear_with_lock, store_before_call, tell_with_lock, with_lock  # noqa: E402
+from labkit.mend import above, calls, clear_with_lock, protect_first, store_before_call, tell_with_lock, with_lock  # noqa: E402
 from labkit.mend_bochs import commit, detour  # noqa: E402
 from labkit.qemu import module_string  # noqa: E402
 from labkit.modules import needs  # noqa: E402
@@ -126,6 +126,14 @@ class TestMend(unittest.TestCase):
         self.assertEqual(clear_with_lock(self.OTHER + clear), (len(self.OTHER), locked))
         self.assertIsNone(clear_with_lock(clear + clear))
         self.assertIsNone(clear_with_lock(self.OTHER))
+
+
+    def test_protect(self):
+        lock = bytes.fromhex("4883ec08 48c1ef0c be01000000 e8bef1ffff b901000000 89ca 8710 85d2 7513 4883c408 31c0 31d2 31c9 31f6 31ff c3 6690")
+        first = bytes.fromhex("53 4889fb 48c1ef0c be01000000 e8bef1ffff ba01000000 8710 85d2 7404 f390 ebf1 4889df 5b e9d60f0000")
+        self.assertEqual(protect_first(lock, 0x1000, 0x2000), (0, first))
+        self.assertIsNone(protect_first(b"\x90" + lock, 0x1000, 0x2000))
+        self.assertIsNone(protect_first(lock[:len(first) - 1], 0x1000, 0x2000))
 
 
 class TestMendBochs(unittest.TestCase):

@@ -3,6 +3,7 @@
 Both are Debian's static busybox and a script. The root's is in two archives, one after the other: what depends on the
 kernel alone and is kept in build/cache, and what depends on the run.
 """
+import functools
 import hashlib
 import os
 import re
@@ -68,17 +69,23 @@ def root_base(kernel):
     return path
 
 
-def shared_libraries(path):
-    """The libraries that a dynamically linked program needs, as (path in the root, path here)."""
-    with open(path, "rb") as file:
-        head = file.read(0x4000)
-    if head[:4] != b"\x7fELF" or b"/ld-linux" not in head:
-        return []
+@functools.lru_cache(maxsize=None)
+def listed_libraries(path, changed):
+    """What ldd, which starts a shell, says of the file that has been so since `changed`: a run of many machines asks each time."""
     listing = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
     missing = re.findall(r"(\S+) => not found", listing)
     if missing:
         raise LabError(f"{path} needs {missing[0]}, which is not on this machine")
     return sorted(set(re.findall(r"(/\S+) \(0x", listing)))
+
+
+def shared_libraries(path):
+    """The libraries that a dynamically linked program needs, by their paths here, which are those in the root."""
+    with open(path, "rb") as file:
+        head = file.read(0x4000)
+        if head[:4] != b"\x7fELF" or b"/ld-linux" not in head:
+            return []
+        return listed_libraries(path, os.fstat(file.fileno()).st_mtime_ns)
 
 
 def put(archive, host, root):

@@ -16,6 +16,10 @@ A virtual interrupt is taken up when its priority is the TPR's, where the manual
 The repair turns "below" into "below or equal" in the two jumps. The MOV to CR8 then sets the bit in the word of interrupts by a
 function that wants the lock, which it does not have, and QEMU ends with an assertion. The repair sets it as it does in VMRUN; the
 instruction ends its block of code, so the bit is seen at once.
+
+A page whose code is translated is protected against unnoticed writes when the translation is entered, not before it is made: another
+processor's write in between leaves the page and the translation different, for ever. The repair protects the page as soon as it is
+locked for the translation.
 """
 import os
 import re
@@ -25,6 +29,7 @@ from .kernels import run, say
 
 VMRUN, DELIVER, CLEAR = "helper_vmrun", "do_interrupt_x86_hardirq", "cpu_clear_ignne"
 WRITE_CR, INTERRUPT = "helper_write_crN", "cpu_interrupt"
+LOCK_PAGE, PROTECT = "tb_lock_page0", "tlb_protect_code"
 NOPS = {6: b"\x66\x0f\x1f\x44\x00\x00", 7: b"\x0f\x1f\x80\x00\x00\x00\x00"}
 # mov %reg,disp32(%base) with a negative displacement: the processor's common state lies before its registers.
 STORE = re.compile(rb"(?:[\x44\x45]?)\x89[\x80-\x83\x85-\x8b\x8d-\x93\x95-\x9b\x9d-\xa3\xa5-\xab\xad-\xb3\xb5-\xbb\xbd-\xbf]..\xff\xff", re.S)
@@ -38,6 +43,8 @@ PRIORITY = re.compile(rb"\xc1[\xe8-\xef]\x10(?:\x83[\xe0-\xe7]\x0f){1,2}\x39[\xc
 COMMON = re.compile(rb"\x48\x8d\xbb(..\xff\xff)", re.S)
 # mov $0x100,%esi; pop %rbx; pop %rbp; jmp
 TELL = re.compile(rb"\xbe\x00\x01\x00\x00\x5b\x5d\xe9(....)", re.S)
+# sub $8,%rsp; shr $12,%rdi; mov $1,%esi; call; mov $1,%ecx; mov %ecx,%edx; xchg %edx,(%rax): finds a page, and takes its lock
+LOCK = re.compile(rb"\x48\x83\xec\x08\x48\xc1\xef\x0c\xbe\x01\x00\x00\x00(\xe8....)\xb9\x01\x00\x00\x00\x89\xca\x87\x10", re.S)
 REACH = 64                       # bytes before the call in which the store is looked for
 
 
@@ -128,19 +135,33 @@ def clear_with_lock(code):
     return (found.start(), b"\xf0\x80\xa0" + found[1] + b"\x7f\x66\x90") if found else None
 
 
+def protect_first(code, address, target):
+    """(offset, new bytes) of code, at address, that locks a page, and with them goes on to target, which protects it; or None."""
+    found = LOCK.match(code)
+    if not found:
+        return None
+    # push %rbx; mov %rdi,%rbx; and as it was up to the call. Try: mov $1,%edx; xchg %edx,(%rax); test %edx,%edx; je; pause; jmp try.
+    # mov %rbx,%rdi; pop %rbx; jmp
+    new = (b"\x53\x48\x89\xfb\x48\xc1\xef\x0c\xbe\x01\x00\x00\x00" + found[1] +
+           b"\xba\x01\x00\x00\x00\x87\x10\x85\xd2\x74\x04\xf3\x90\xeb\xf1\x48\x89\xdf\x5b\xe9")
+    new += struct.pack("<i", target - (address + len(new) + 4))
+    return (0, new) if len(new) <= len(code) else None
+
+
 def mend(path):
     """Write the repaired program in place of the one at path. One that is not as expected stays as it is."""
-    places = symbols(path, (VMRUN, DELIVER, CLEAR, WRITE_CR, INTERRUPT))
+    places = symbols(path, (VMRUN, DELIVER, CLEAR, WRITE_CR, INTERRUPT, LOCK_PAGE, PROTECT))
     with open(path, "rb") as file:
         program = bytearray(file.read())
-    if len(places) == 5:
+    if len(places) == 7:
         offset, address, _ = text_segment(path)
         start = {name: place - address + offset for name, (place, _) in places.items()}
         code = {name: bytes(program[start[name]:start[name] + size]) for name, (_, size) in places.items()}
         changes = ((VMRUN, without_store(code[VMRUN], places[VMRUN][0], places[DELIVER][0])),
                    (VMRUN, with_lock(code[VMRUN])), (CLEAR, clear_with_lock(code[CLEAR])),
                    (VMRUN, above(code[VMRUN])), (WRITE_CR, above(code[WRITE_CR])),
-                   (WRITE_CR, tell_with_lock(code[WRITE_CR], places[WRITE_CR][0], places[INTERRUPT][0], code[VMRUN])))
+                   (WRITE_CR, tell_with_lock(code[WRITE_CR], places[WRITE_CR][0], places[INTERRUPT][0], code[VMRUN])),
+                   (LOCK_PAGE, protect_first(code[LOCK_PAGE], places[LOCK_PAGE][0], places[PROTECT][0])))
         if all(change for _, change in changes):
             replace(path, program, [(start[name] + at, new) for name, (at, new) in changes])
             return True
