@@ -63,7 +63,7 @@ check-branches: $(hypervisor_products)
 	done
 
 # A minute has no room for all: of a fuzzer's inputs, and of the places at which a unit test cuts or damages (tests/fake/part.h), `make
-# check` tries one in so many, `make test` all. An odd number, for bits and bytes that take turns.
+# check` tries one in so many, `make test` one in five, `make soak` all. Odd numbers, for bits and bytes that take turns.
 test_part ?= 11
 
 check-units: $(test_programs:%=%.passed)
@@ -129,6 +129,7 @@ fuzz:
 	done
 soak:
 	@$(MAKE) fuzz fuzz_seconds=3600
+	@rm -f $(test_programs:%=%.passed) && $(MAKE) test_part=1 check-units
 	@$(MAKE) disk-soak
 	@tools/kernels --headers 6.1-generic >/dev/null # a root with the driver of a card that makes virtual functions
 	@$(MAKE) all

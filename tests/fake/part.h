@@ -1,7 +1,7 @@
 /*
  * How much a test tries of what it does at each place of many: each cut, each byte that is damaged.
- * `make check` has a minute and tries one place of so many (TEST_PART, tools/check.mk); `make
- * test`, and a test by itself, tries all.
+ * `make check` has a minute and tries one place of so many (TEST_PART, tools/check.mk), `make test`
+ * more of them; `make soak`, and a test by itself, tries all.
  */
 #ifndef TESTS_FAKE_PART_H
 #define TESTS_FAKE_PART_H

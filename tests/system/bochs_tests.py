@@ -111,11 +111,11 @@ def attempts(vendor):
 
 
 for vendor_ in VENDORS:
-    test(f"{vendor_} on Bochs: what root and child may not do, hostile guests, an ordinary one", deadline=DEADLINE)(
-        attempts(vendor_))
+    test(f"{vendor_} on Bochs: what root and child may not do, hostile guests, an ordinary one", deadline=DEADLINE,
+         soak=vendor_ == "svm")(attempts(vendor_))
 
 
-@test("vmx on Bochs: what the emulator can: kvm-intel in the bare root", deadline=DEADLINE)
+@test("vmx on Bochs: what the emulator can: kvm-intel in the bare root", deadline=DEADLINE, soak=True)
 def reference(t):
     """Also the control of the root's attempts: where nothing forbids them they succeed."""
     bench = [(os.path.join(BUILD, "tests", path), f"/root/{os.path.basename(path)}") for path in ("bench/kvmrun", "guest/bench.elf")]

@@ -88,7 +88,7 @@ DAEMONS = """
     if [ -e /new/bin/hv_fcopy_uio_daemon ]; then
         echo 34d14be3-dee4-41c8-9ae7-6b174977c192 >/sys/bus/vmbus/drivers/uio_hv_generic/new_id
     fi
-    (while :; do n=$((n + 1)); echo $n | dd of=/new/data/count conv=notrunc 2>/dev/null; sync; echo $n >/new/tmp/count.new; mv /new/tmp/count.new /new/tmp/count; done) &
+    (while :; do n=$((n + 1)); echo $n | dd of=/new/data/count conv=notrunc 2>/dev/null; sync; echo $n >/new/tmp/count.new; mv /new/tmp/count.new /new/tmp/count; usleep 20000; done) &
     for i in $(seq 100); do
         printf "key $i" | dd bs=512 conv=sync 2>/dev/null
         printf "value $i" | dd bs=2048 conv=sync 2>/dev/null

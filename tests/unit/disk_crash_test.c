@@ -436,7 +436,7 @@ static void verify_state(const char *path, size_t k, unsigned variant)
 		fail_msg("cut %zu.%u: %s", k, variant, error.text);
 	}
 	check_view(disk, k, variant);
-	if (dump_folder != NULL && verified % (disk_layer_count(disk) > 1 ? 293 : 97) == 0) {
+	if (dump_folder != NULL && verified % (disk_layer_count(disk) > 1 ? 27 : 9) == 0) {
 		assert_int_equal(disk_read(disk, view, DISK_SIZE, 0), 0);
 		dump_state(disk, path, k, variant);
 	}
