@@ -245,7 +245,12 @@ def services(kernel):
             until vmctl control jobs | grep 'value.get.*failed'; do kill -0 $worker || exit 1; sleep 1; done
             vmctl control services | grep values
             say start hv_kvp_daemon
-            until vmctl control value external greeting | sed 's/^/again: /' | grep greeting; do kill -0 $worker || exit 1; sleep 1; done
+            tries=0
+            until vmctl control value external greeting | sed 's/^/again: /' | grep greeting; do
+                kill -0 $worker || exit 1
+                tries=$((tries + 1)); [ $tries -lt 200 ] || {{ say show; vmctl control values external; cat out; exit 1; }}
+                sleep 1
+            done
 
             vmctl control services
             awk '/^[0-9a-f]+-/ {{ name = $6 != "" ? $6 : "anonymous " $1; ram = /memfd:/ }} /^Rss:/ && !ram {{ kib += $2 }} /^Anonymous:/ && !ram {{ own += $2 }}

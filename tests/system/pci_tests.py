@@ -56,7 +56,14 @@ def nvme(name, kernel):
             give $disk vfio-pci
             {guest.shell(guest.worker())} --device pci:$disk; echo "ended with $?"
             {guest.shell(guest.worker("hot", kernel="/root/hot", initrd_="/root/hot-initrd", serial="file:/root/line", more=["--control", "/root/control"]))} & worker=$!
-            seen() {{ until grep -q "$1" line; do kill -0 $worker || exit 1; sleep 1; done; }}
+            seen() {{ # a guest that hears nothing of its disk says so, and not within the test's time
+                tries=0
+                until grep -qs "$1" line; do
+                    kill -0 $worker || exit 1
+                    tries=$((tries + 1)); [ $tries -lt 200 ] || {{ vmctl control status; cat line; dmesg | tail -n 40; exit 1; }}
+                    sleep 1
+                done
+            }}
             back() {{ give $disk ""; wait_for -b /dev/nvme0n1; echo "$1: $(dd if=/dev/nvme0n1 bs=64k skip=64 count=64 2>/dev/null | sha256sum)"; }}
             device() {{ vmctl control device "$@" || echo "refused: device $*"; }}
             seen "wrote: "
