@@ -512,6 +512,15 @@ static void delete_old(const json_t *record)
 	json_decref(left);
 }
 
+static bool reads_as(const json_t *machine)
+{
+	json_t *document = json_load_file(FILE_DOCUMENT, 0, NULL);
+	bool same = json_equal(document, machine);
+
+	json_decref(document);
+	return same;
+}
+
 /* Of one that stands nothing has been written to the copies yet: where the document cannot be
  * written, they are not needed. */
 static bool write_machine(const struct tree *tree, const json_t *record)
@@ -525,7 +534,10 @@ static bool write_machine(const struct tree *tree, const json_t *record)
 	if (!written && is_live(record)) {
 		json_object_clear(tree->machine);
 		json_object_update(tree->machine, before);
-		(void)take_back(tree, record);
+		/* The new one may have got its name, though not for good. */
+		if (tree_write(NULL, tree->machine) || reads_as(tree->machine)) {
+			(void)take_back(tree, record);
+		}
 	}
 	json_decref(before);
 	return written;
@@ -650,20 +662,6 @@ bool relocate(struct tree *tree)
 
 /* ---- In the service ---- */
 
-static bool names(const json_t *document, const char *file)
-{
-	const json_t *disk;
-	size_t i;
-
-	json_array_foreach(json_object_get(document, "disks"), i, disk)
-	{
-		if (strcmp(member_text(disk, "file"), file) == 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
 void relocate_followed(const struct machine *machine)
 {
 	json_t *config = json_object_get(machine->running, "config"), *record, *disk, *new;
@@ -678,7 +676,7 @@ void relocate_followed(const struct machine *machine)
 	{
 		new = json_object_get(json_object_get(record, "files"), member_text(disk, "file"));
 		if (json_is_string(new) &&
-		    names(machine->settings.document, json_string_value(new))) {
+		    tree_names_file(machine->settings.document, json_string_value(new))) {
 			json_object_set(disk, "file", new);
 		}
 	}

@@ -322,6 +322,8 @@ bool tree_needs_mending(const char *folder);
 bool tree_has_to_merge(const json_t *machine, json_t *points);
 /* The first was made over the other, or over one that was, as their names say. */
 bool tree_is_line(const char *file, const char *other);
+/* A document has a disk of this file, by the same name. */
+bool tree_names_file(const json_t *document, const char *file);
 /* A disk of a document that the guest writes to. */
 bool tree_is_written(const json_t *disk);
 /* A document in the folder of the process; that of a checkpoint, or (NULL) the machine's. False:

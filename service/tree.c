@@ -279,7 +279,7 @@ static void remove_children(const json_t *over)
 	}
 }
 
-static bool names_file(const json_t *document, const char *file)
+bool tree_names_file(const json_t *document, const char *file)
 {
 	const json_t *disk;
 	size_t i;
@@ -312,7 +312,7 @@ static bool is_needed(const struct tree *tree, const json_t *but, const char *fi
 {
 	const char *id;
 	json_t *point;
-	bool needed = (tree->machine != but && names_file(tree->machine, file)) ||
+	bool needed = (tree->machine != but && tree_names_file(tree->machine, file)) ||
 		      lies_over(tree->machine, file);
 
 	json_object_foreach(tree->points, id, point)
@@ -320,7 +320,7 @@ static bool is_needed(const struct tree *tree, const json_t *but, const char *fi
 		const json_t *document = json_object_get(point, "document");
 
 		needed |= document != but &&
-			  (names_file(document, file) || lies_over(document, file));
+			  (tree_names_file(document, file) || lies_over(document, file));
 	}
 	return needed;
 }
@@ -939,7 +939,7 @@ static bool merge_down(struct tree *tree, const char *of, const char *id, bool l
 
 		/* A disk that was taken out since, or one that has gone down already, and lies over
 		 * the checkpoint's parent. */
-		if (!good || !names_file(document, child) || !names_file(point, file)) {
+		if (!good || !tree_names_file(document, child) || !tree_names_file(point, file)) {
 			continue;
 		}
 		if (!merge_file(tree, child, file, look)) {

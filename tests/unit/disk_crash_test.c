@@ -801,18 +801,20 @@ static struct {
 	unsigned stop; /* at this step; 0: not at all */
 } merge;
 
+/* Stops what is under way when *user, its steps, comes to 0; 0 from the first on: never. */
 static int count_step(void *user, uint64_t done, uint64_t total)
 {
-	(void)user;
+	unsigned *stop = user;
+
 	(void)done;
 	(void)total;
 	tasks_pause();
-	return merge.stop && !--merge.stop ? -ECANCELED : 0;
+	return *stop && !--*stop ? -ECANCELED : 0;
 }
 
 static int merge_files(struct disk *disk)
 {
-	const struct disk_progress progress = {.step = count_step};
+	const struct disk_progress progress = {.step = count_step, .user = &merge.stop};
 	unsigned goes = merge.count - 1 - (merge.count == 3);
 	struct disk_merge_files files = {.file = fake_descriptor(merge.names[goes]),
 					 .parent = fake_descriptor(merge.names[goes - 1]),
@@ -1004,18 +1006,9 @@ static struct {
 	bool is_child;
 } mirror;
 
-static int mirror_step(void *user, uint64_t done, uint64_t total)
-{
-	(void)user;
-	(void)done;
-	(void)total;
-	tasks_pause();
-	return mirror.stop && !--mirror.stop ? -ECANCELED : 0;
-}
-
 static int try_mirror(struct disk *disk)
 {
-	const struct disk_progress progress = {.step = mirror_step};
+	const struct disk_progress progress = {.step = count_step, .user = &mirror.stop};
 	struct file file;
 	int fds[2];
 	const struct disk_mirror_files files = {.path = mirror.copy,
