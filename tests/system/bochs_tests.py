@@ -158,7 +158,7 @@ def guests(t):
     t.calm(text["log"], "root")
 
 
-@test("vmx on Bochs: a guest writes and reads a VHDX", deadline=DEADLINE)
+@test("vmx on Bochs: a guest writes and reads a VHDX", deadline=DEADLINE, soak=True)
 def disk(t):
     worker = guest.worker("disk", vps=1, more=disk_tests.disks("/root/a.vhdx"))
     text = on_bochs(t, "vmx", f"""set -e

@@ -131,7 +131,7 @@ def flavours(kernel, before=""):
 
 test("disk: 6.12 on SCSI and IDE, signals as intercepts", deadline=900)(
     flavours("6.12", "echo N >/sys/module/mshv_vd/parameters/extensions"))
-test("disk: 6.1 on SCSI and IDE", deadline=900)(flavours("6.1"))
+test("disk: 6.1 on SCSI and IDE", deadline=900, soak=True)(flavours("6.1"))
 test("disk: i386 on SCSI and IDE", deadline=900)(flavours("6.1-i386"))
 
 
@@ -322,7 +322,7 @@ def kexec(kernel):
 
 
 for kernel_ in ("6.1", "6.12"):
-    test(f"disk: {kernel_} starts its own kernel anew by kexec", deadline=900)(kexec(kernel_))
+    test(f"disk: {kernel_} starts its own kernel anew by kexec", deadline=900, soak=kernel_ == "6.1")(kexec(kernel_))
 
 
 @test("disk: the disk of a guest that panics while it reads and writes", deadline=900)

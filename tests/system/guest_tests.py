@@ -34,9 +34,9 @@ def boots(kernel, vps, **how):
 
 
 for vps_ in (1, 2, 4, 8):
-    test(f"guest: 6.1 with {vps_} VPs on 2 LPs", deadline=600)(boots("6.1", vps_))
+    test(f"guest: 6.1 with {vps_} VPs on 2 LPs", deadline=600, soak=vps_ == 2)(boots("6.1", vps_))
 for kernel_ in ("6.12", "6.1-i386", "6.5-i386", "7"):
-    test(f"guest: {kernel_} with 2 VPs", deadline=600)(boots(kernel_, 2))
+    test(f"guest: {kernel_} with 2 VPs", deadline=600, soak=kernel_ == "6.5-i386")(boots(kernel_, 2))
 for kernel_ in ("6.12", "7"):
     test(f"guest: 6.1 in a root of {kernel_}", deadline=600)(boots("6.1", 2, root={"root_kernel": kernel_}))
 test("guest: without its local APIC", deadline=900)(boots("6.1", 1, append="nolapic"))  # timer and serial port by the PIC

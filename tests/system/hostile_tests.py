@@ -1,4 +1,5 @@
 """Guests that mean harm: afterwards the hypervisor, the root and the next guest are as if nothing had been."""
+import functools
 import os
 import re
 
@@ -107,12 +108,11 @@ def child_protection(t):
     after(t, text)
 
 
-@test("worker: killed at random moments, 100 times", deadline=900)
-def killed(t):
+def killed(t, times):
     worker = guest.shell(guest.worker(memory="128M", serial="file:/tmp/serial", append="guest=shell"))
     text = t.root(f"""
         ({HELD}); {FREE}
-        awk 'BEGIN {{ srand(); for (i = 0; i < 100; i++) print int(rand() * rand() * 4000000) }}' >/tmp/moments
+        awk 'BEGIN {{ srand(); for (i = 0; i < {times}; i++) print int(rand() * rand() * 4000000) }}' >/tmp/moments
         while read -r moment; do
             {worker} >/dev/null 2>&1 & pid=$!
             usleep $moment
@@ -131,3 +131,7 @@ def killed(t):
     t.same("free pages of the hypervisor after", free[1], free[0])
     t.check("already gone" not in text, "a worker ended by itself")
     after(t, text.replace("\n".join(f"held {name} 0" for name in ("partitions", "deposited", "pinned")), "", 1))
+
+
+for times_ in (30, 100):
+    test(f"worker: killed at random moments, {times_} times", deadline=900, soak=times_ == 100)(functools.partial(killed, times=times_))

@@ -25,7 +25,7 @@ def boots(kernel, lps):
 
 
 for kernel_, lps_ in (("6.1", 1), ("6.1", 2), ("6.1", 4), ("6.12", 1), ("6.12", 2), ("7", 1), ("7", 2)):
-    test(f"root: {kernel_} boots on {lps_} LPs", bare="both")(boots(kernel_, lps_))
+    test(f"root: {kernel_} boots on {lps_} LPs", bare="both", soak=kernel_ != "6.1" and lps_ == 1)(boots(kernel_, lps_))
 
 
 @test("root: power off", bare="both")
