@@ -1399,10 +1399,10 @@ static json_t *make_files(struct client *client, struct new_files *files, char *
 }
 
 /* Of a machine that stands: it goes on only where all has been done. */
-static int take_checkpoint(struct client *client, const struct command *command, char **words,
-			   int count, bool stand)
+typedef int taking(struct client *client, const struct command *command, char **words, int count);
+
+static int take_files(struct client *client, const struct command *command, char **words, int count)
 {
-	static const struct command end = {.method = CONTROL_CHECKPOINT_END};
 	struct new_files files = {.count = 0};
 	json_t *params = make_files(client, &files, words, count);
 	json_int_t next;
@@ -1411,36 +1411,67 @@ static int take_checkpoint(struct client *client, const struct command *command,
 	if (params != NULL) {
 		status = ask(client, command, params, files.fds, files.count, words[0], &next);
 	}
-	if (status != EXIT_DONE) {
-		while (files.count > 0) {
-			unlink(files.names[--files.count]);
-		}
-		return status;
+	while (status != EXIT_DONE && files.count > 0) {
+		unlink(files.names[--files.count]);
 	}
-	return stand ? EXIT_DONE
-		     : ask(client, &end, json_pack("{s:b}", "keep", true), NULL, 0, words[0],
-			   &next);
+	return status;
+}
+
+static int take_mirrors(struct client *client, const struct command *command, char **words,
+			int count)
+{
+	json_int_t next;
+
+	(void)words;
+	(void)count;
+	return ask(client, command, json_pack("{s:b, s:[]}", "mirrored", true, "disks"), NULL, 0,
+		   command->name, &next);
+}
+
+/* The machine stands for it, and goes on then, in the new files, unless it is to `stand`. */
+static int take_standing(struct client *client, const struct command *command, char **words,
+			 int count, bool stand, taking *take)
+{
+	static const struct command end = {.method = CONTROL_CHECKPOINT_END};
+	bool paused = false;
+	json_int_t next;
+	int status;
+
+	options.no_wait = false;
+	status = subscribe(client) ? stand_still(client, &paused) : EXIT_REFUSED;
+	if (status == EXIT_DONE) {
+		status = take(client, command, words, count);
+	}
+	if (status == EXIT_DONE && !stand) {
+		status = ask(client, &end, json_pack("{s:b}", "keep", true), NULL, 0,
+			     count > 0 ? words[0] : command->name, &next);
+	}
+	if (paused && (status != EXIT_DONE || !stand)) {
+		(void)ask_plainly(client, CONTROL_RESUME);
+	}
+	return status;
 }
 
 static int checkpoint(struct client *client, const struct command *command, char **words, int count)
 {
-	bool stand = count > 1 && strcmp(words[1], "--stand") == 0, paused = false;
-	int status;
+	bool stand = count > 1 && strcmp(words[1], "--stand") == 0;
 
 	if (stand) { /* the first word takes its place */
 		words[1] = words[0];
 		words++;
 		count--;
 	}
-	options.no_wait = false;
-	status = subscribe(client) ? stand_still(client, &paused) : EXIT_REFUSED;
-	if (status == EXIT_DONE) {
-		status = take_checkpoint(client, command, words, count, stand);
+	return take_standing(client, command, words, count, stand, take_files);
+}
+
+static int go_over(struct client *client, const struct command *command, char **words, int count)
+{
+	bool stand = count > 0;
+
+	if (stand && strcmp(words[0], "--stand") != 0) {
+		return !client_fail(words[0], "not an option of go-over: --stand");
 	}
-	if (paused && (status != EXIT_DONE || !stand)) {
-		(void)ask_plainly(client, CONTROL_RESUME);
-	}
-	return status;
+	return take_standing(client, command, NULL, 0, stand, take_mirrors);
 }
 
 /* "[ide:]NUMBER" */
@@ -1549,32 +1580,6 @@ static int mirror(struct client *client, const struct command *command, char **w
 		return EXIT_REFUSED;
 	}
 	return ask(client, command, params, fds, 1 + parents, words[1], &next);
-}
-
-static int go_over(struct client *client, const struct command *command, char **words, int count)
-{
-	static const struct command end = {.method = CONTROL_CHECKPOINT_END};
-	bool stand = count > 0, paused = false;
-	json_int_t next;
-	int status;
-
-	if (stand && strcmp(words[0], "--stand") != 0) {
-		return !client_fail(words[0], "not an option of go-over: --stand");
-	}
-	options.no_wait = false;
-	status = subscribe(client) ? stand_still(client, &paused) : EXIT_REFUSED;
-	if (status == EXIT_DONE) {
-		status = ask(client, command, json_pack("{s:b, s:[]}", "mirrored", true, "disks"),
-			     NULL, 0, "go-over", &next);
-	}
-	if (status == EXIT_DONE && !stand) {
-		status = ask(client, &end, json_pack("{s:b}", "keep", true), NULL, 0, "go-over",
-			     &next);
-	}
-	if (paused && (status != EXIT_DONE || !stand)) {
-		(void)ask_plainly(client, CONTROL_RESUME);
-	}
-	return status;
 }
 
 /* Those that are copied still; then all of them can be ended. */

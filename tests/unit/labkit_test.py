@@ -127,7 +127,6 @@ class TestMend(unittest.TestCase):
         self.assertIsNone(clear_with_lock(clear + clear))
         self.assertIsNone(clear_with_lock(self.OTHER))
 
-
     def test_protect(self):
         lock = bytes.fromhex("4883ec08 48c1ef0c be01000000 e8bef1ffff b901000000 89ca 8710 85d2 7513 4883c408 31c0 31d2 31c9 31f6 31ff c3 6690")
         first = bytes.fromhex("53 4889fb 48c1ef0c be01000000 e8bef1ffff ba01000000 8710 85d2 7404 f390 ebf1 4889df 5b e9d60f0000")
