@@ -6,7 +6,7 @@ import secrets
 import subprocess
 import tarfile
 
-from harness import BUILD, TOP, guest, kernels, test
+from harness import BUILD, IOMMU, TOP, guest, kernels, random_file, test
 from labkit import CACHE, debian
 from service_tests import GUEST
 
@@ -81,6 +81,8 @@ AFTER = LIST + """
     dpkg-query -W verdigris
     running web; running hers
     ticks third; state third
+    modprobe vfio-pci; disk=$(basename $(dirname $(grep -l ^0x010802 /sys/bus/pci/devices/*/class)))
+    for verb in dismount mount; do vm $verb-device $disk; echo "$verb: $(basename $(readlink /sys/bus/pci/devices/$disk/driver))"; done
     systemctl start vlibvirtd && systemctl is-active vlibvirtd
     # A guest whose services are not there yet cannot be asked; those of "web" are.
     vm turn-off hers
@@ -180,7 +182,8 @@ def life(t):
     t.has(text, 6 * "active\n")
     t.has(text, "vm: 'web' did not start: no hypervisor")
     second = next_version(t, first["verdigris"])
-    text = boot(t, system, AFTER.replace("APPEND", guest.CMDLINE), [], {"second.deb": second})
+    disk = ["-drive", f"if=none,id=scratch,format=raw,file={random_file(t.path('scratch'), 1 << 20)}", "-device", "nvme,serial=scratch,drive=scratch"]
+    text = boot(t, system, AFTER.replace("APPEND", guest.CMDLINE), [], {"second.deb": second}, qemu_args=IOMMU["AMD-Vi"] + disk)
     t.same("its status", t.runs[-1][0].status, 0)
     t.has(t.console, "Booting `Debian on Verdigris'")
     t.has(text, "system is running\n")
@@ -197,6 +200,8 @@ def life(t):
     t.check(len(others) == 3 and len(set(others)) == 1, f"vswitchd, two workers and two vnat are not what they were: {others}")
     t.check(len(re.findall(r"^vnat: 0::/system.slice/run-.*\.scope$", text, re.M)) == 2, "a vnat has no scope of its own")
     t.has(text, "verdigris\t0.1~second\n")
+    t.has(text, "dismount: vfio-pci\n")
+    t.has(text, "\nmount: nvme\n")
     t.check(re.search(r"^web +off ", text, re.M), "a machine has not got its stop action")
     t.has(text, '"ended-by": "power-off"')
     t.has(text, "left: 0\nno trace\n")
