@@ -148,6 +148,7 @@ static void reset_parts(struct board *board)
 		sb16_reset(&board->sb16);
 	}
 	hda_reset(&board->hda);
+	xhci_reset(&board->xhci);
 	board->wake_at = HOST_NEVER;
 	host_wake_at(board->host, HOST_NEVER);
 	host_extint(board->host, false);
@@ -321,6 +322,19 @@ void board_add_hda(struct board *board)
 	reset_parts(board);
 }
 
+void board_add_usb(struct board *board)
+{
+	xhci_create(&board->xhci, &board->pci, BOARD_XHCI_SLOT);
+	add_part(board, &xhci_class, &board->xhci);
+	reset_parts(board);
+}
+
+void board_add_tablet(struct board *board)
+{
+	usb_tablet_create(&board->tablet);
+	CHECK(xhci_plug(&board->xhci, &board->tablet.device));
+}
+
 void board_add_vga(struct board *board, uint8_t *memory)
 {
 	struct bus_range *ranges[VGA_PORT_RANGES];
@@ -430,6 +444,7 @@ static void unlock(struct board *board)
 	wake_at = least(wake_at, ide_deadline(&board->ide));
 	wake_at = least(wake_at, sb16_deadline(&board->sb16));
 	wake_at = least(wake_at, hda_deadline(&board->hda));
+	wake_at = least(wake_at, xhci_deadline(&board->xhci));
 	for (i = 0; i < board->nic_count && !board->nics_stand; i++) {
 		wake_at = least(wake_at, tulip_deadline(&board->nics[i]));
 	}
@@ -519,6 +534,7 @@ static void restore(struct board *board)
 		ide_restore(&board->ide);
 	}
 	hda_restore(&board->hda);
+	xhci_restore(&board->xhci);
 	for (i = 0; i < board->nic_count; i++) {
 		tulip_restore(&board->nics[i]);
 	}
@@ -652,6 +668,7 @@ void board_tick(struct board *board)
 	ide_advance(&board->ide, now);
 	sb16_advance(&board->sb16, now);
 	hda_advance(&board->hda, now);
+	xhci_advance(&board->xhci, now);
 	for (i = 0; i < board->nic_count && !board->nics_stand; i++) {
 		tulip_advance(&board->nics[i], now);
 	}
@@ -764,6 +781,26 @@ void board_pointer(struct board *board, int x, int y, int wheel, uint8_t buttons
 	if (has_firmware(board)) {
 		i8042_move(&board->i8042, x, y, wheel, buttons);
 	}
+	unlock(board);
+}
+
+bool board_place(struct board *board, uint16_t x, uint16_t y, int wheel, uint8_t buttons)
+{
+	bool listens;
+
+	lock(board);
+	listens = usb_tablet_listens(&board->tablet);
+	if (listens) {
+		usb_tablet_place(&board->tablet, x, y, wheel, buttons);
+	}
+	unlock(board);
+	return listens;
+}
+
+void board_release_tablet(struct board *board)
+{
+	lock(board);
+	usb_tablet_release(&board->tablet);
 	unlock(board);
 }
 

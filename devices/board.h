@@ -33,6 +33,7 @@ enum board_kind {
 #define BOARD_NIC_SLOT   10 /* of the first adapter; the others are behind it */
 #define BOARD_NICS_MAX   4
 #define BOARD_HDA_SLOT   14
+#define BOARD_XHCI_SLOT  15
 /* Of generation 2: firmware's display, and its way to the disks; it looks for the PIIX4 at 1. */
 #define BOARD_UEFI_PIIX4_SLOT 1
 #define BOARD_UEFI_VGA_SLOT   2
@@ -82,11 +83,13 @@ struct board {
 	struct virtio_scsi scsi;           /* BOARD_GENERATION_2 */
 	struct tulip nics[BOARD_NICS_MAX]; /* BOARD_GENERATION_1 */
 	unsigned int nic_count;
-	struct dma dma;   /* of generation 1, with a card that has use for it */
-	struct sb16 sb16; /* likewise */
-	struct hda hda;   /* not of generation 2 */
-	bool nics_stand;  /* the machine is paused: nothing comes to them, and nothing goes */
-	struct ide ide;   /* BOARD_GENERATION_1; here, for its buffers' sake */
+	struct dma dma;           /* of generation 1, with a card that has use for it */
+	struct sb16 sb16;         /* likewise */
+	struct hda hda;           /* not of generation 2 */
+	struct xhci xhci;         /* with USB */
+	struct usb_tablet tablet; /* on a port of it, or nowhere */
+	bool nics_stand; /* the machine is paused: nothing comes to them, and nothing goes */
+	struct ide ide;  /* BOARD_GENERATION_1; here, for its buffers' sake */
 	uint8_t scsi_buffer[VIRTIO_SCSI_BUFFER_BYTES];
 };
 
@@ -120,6 +123,10 @@ unsigned int board_add_nic(struct board *board);
 void board_add_sb16(struct board *board);
 /* Not of generation 2: a High Definition Audio controller, and its codec. Before any VP runs. */
 void board_add_hda(struct board *board);
+/* A USB host controller, on which the devices below are. Before any VP runs. */
+void board_add_usb(struct board *board);
+/* After it: a tablet. Before any VP runs. */
+void board_add_tablet(struct board *board);
 /* Beside firmware: a VGA with this memory (vga.h). Before any VP runs. */
 void board_add_vga(struct board *board, uint8_t *memory);
 /* What its picture is, beside the memory: all of the frame, or in VGA_TEXT planes 0 and 1 of the
@@ -194,6 +201,11 @@ void board_key(struct board *board, uint8_t key, bool down);
 /* Somebody moves the mouse so far, down and to the right, and turns its wheel, towards himself;
  * `buttons` as they are now: left, right, middle, and two at the sides, from bit 0 on. */
 void board_pointer(struct board *board, int x, int y, int wheel, uint8_t buttons);
+/* Somebody has the pointer at this place, from 0 to 0x7fff each. False: there is no tablet that the
+ * guest listens to. */
+bool board_place(struct board *board, uint16_t x, uint16_t y, int wheel, uint8_t buttons);
+/* The tablet's buttons are up, where it is. */
+void board_release_tablet(struct board *board);
 /* The generation ID in memory is another one: the guest is told, if it listens. */
 void board_generation_changed(struct board *board);
 

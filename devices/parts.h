@@ -25,8 +25,10 @@
 #include "devices/pci.h"
 #include "devices/sb16.h"
 #include "devices/tulip.h"
+#include "devices/usb.h"
 #include "devices/vga.h"
 #include "devices/virtio_scsi.h"
+#include "devices/xhci.h"
 #include "lib/state.h"
 
 /* ---- times in a saved state ---- */

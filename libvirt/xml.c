@@ -312,6 +312,13 @@ static void put_screen(FILE *file, const json_t *document, const char *folder)
 	}
 }
 
+static void put_tablet(FILE *file, const json_t *document)
+{
+	if (json_is_true(json_object_get(document, "tablet"))) {
+		fputs("    <input type='tablet' bus='usb'/>\n", file);
+	}
+}
+
 static void put_tpm(FILE *file, const json_t *document, const char *folder)
 {
 	if (*text_of(document, "tpm") != '\0') {
@@ -362,6 +369,7 @@ static void put_devices(FILE *file, const json_t *document, const char *folder, 
 	}
 	put_serial(file, json_object_get(document, "serial"), folder);
 	put_screen(file, document, folder);
+	put_tablet(file, document);
 	put_tpm(file, document, folder);
 	put_sound(file, document, folder);
 	fputs("  </devices>\n", file);
@@ -453,6 +461,7 @@ static const char *const said[] = {
 	"firmware-variables",
 	"secure-boot",
 	"tpm",
+	"tablet",
 	"sound",
 	"networks",
 	"serial",

@@ -525,6 +525,13 @@ static bool take_video(struct reader *reader, const char *text)
 	return true;
 }
 
+/* Keyboards and mice are there anyway. */
+static bool take_input(struct reader *reader, const char *text)
+{
+	return strcmp(text, "tablet") != 0 ||
+	       json_object_set_new(reader->machine, "tablet", json_true()) == 0;
+}
+
 /* ---- Pools and volumes ---- */
 
 TAKE(path, set(reader, "path", text))
@@ -749,7 +756,14 @@ static const struct rule rules[] = {
 	{"video/model@vram", ATTRIBUTE, NULL, NULL, NULL},
 	{"video/alias", TREE, NULL, NULL, NULL},
 	{"video/address", TREE, NULL, NULL, NULL},
-	{"input", TREE, NULL, NULL, NULL},
+	{"input", GROUP, NULL, NULL, NULL},
+	{"input@type", ATTRIBUTE, NULL, take_input, NULL},
+	{"input@bus", ATTRIBUTE, NULL, NULL, NULL},
+	{"input@model", ATTRIBUTE, NULL, NULL, NULL},
+	{"input/alias", TREE, NULL, NULL, NULL},
+	{"input/address", TREE, NULL, NULL, NULL},
+	{"input/driver", TREE, NULL, NULL, NULL},
+	{"input/source", TREE, NULL, NULL, NULL},
 	{"controller", TREE, NULL, NULL, NULL},
 	{"memballoon", TREE, NULL, NULL, NULL},
 	{"panic", TREE, NULL, NULL, NULL},
@@ -1053,6 +1067,9 @@ static bool end_domain(struct reader *reader)
 	}
 	if (json_object_get(json_object_get(machine, "sound"), "model") == NULL) {
 		json_object_del(machine, "sound"); /* a file, and nobody who plays */
+	}
+	if (reader->efi) {
+		json_object_del(machine, "tablet"); /* its systems have the mouse of VMBus */
 	}
 	if (reader->vga && json_object_get(machine, "vnc") == NULL) {
 		json_object_set_new(machine, "vga", json_true());

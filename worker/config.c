@@ -70,6 +70,10 @@ static const char help[] =
 	"                    mouse are the machine's\n"
 	"  --rdp unix:PATH   the same for viewers that speak RDP, by vmrdp of the package "
 	"verdigris-rdp\n"
+	"  --tablet          a USB tablet, and the controller (xHCI) that it is on: a pointer with "
+	"a "
+	"place for\n"
+	"                    systems without drivers for VMBus; not with generation 2\n"
 	"  --sound sb16|hda[,wav=FILE]\n"
 	"                    a sound card, with generation 1 or, hda, with a kernel; and a WAV "
 	"file of\n"
@@ -447,6 +451,7 @@ static const struct option option_table[] = {
 	{"vga", no_argument, NULL, FLAG},
 	{"vnc", required_argument, NULL, SHOW},
 	{"rdp", required_argument, NULL, SHOW},
+	{"tablet", no_argument, NULL, FLAG},
 	{"sound", required_argument, NULL, SOUND},
 	{"memory", required_argument, NULL, TEXT},
 	{"memory-minimum", required_argument, NULL, TEXT},

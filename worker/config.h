@@ -137,6 +137,7 @@ struct config {
 	enum on_reset on_reset;
 	unsigned int user;       /* whom a worker becomes that root started; 0: one of its own */
 	bool vga;                /* with a generation: it has a screen */
+	bool tablet;             /* not of generation 2: a pointer by USB */
 	enum config_sound sound; /* not of generation 2: the sound card */
 	struct config_file sound_wav; /* likewise: where what it plays goes; none: nowhere */
 	struct config_file vnc, rdp;  /* sockets: as serial_file; either implies vga */

@@ -1,6 +1,7 @@
 /*
  * Where keys and the pointer go: to the guest's synthetic keyboard and mouse while it has drivers
- * for them, else to the i8042. What was pressed at one is released there.
+ * for them, else to the i8042; the pointer to a tablet, if there is one that the guest listens to.
+ * What was pressed at one is released there.
  */
 #include <string.h>
 
@@ -45,12 +46,18 @@ void input_press(struct machine *machine, uint8_t key, bool down)
 	}
 }
 
-static void release_board(struct machine *machine)
+static void release_mouse(struct machine *machine)
 {
 	if (machine->display.board_buttons != 0) {
 		board_pointer(&machine->board, 0, 0, 0, 0);
 	}
 	machine->display.board_buttons = 0;
+}
+
+static void release_board(struct machine *machine)
+{
+	release_mouse(machine);
+	board_release_tablet(&machine->board);
 }
 
 void input_point(struct machine *machine, const struct display_request *request)
@@ -62,6 +69,11 @@ void input_point(struct machine *machine, const struct display_request *request)
 
 	if (machine->mouse != NULL && mouse_point(machine->mouse, &report)) {
 		release_board(machine);
+		return;
+	}
+	if (board_place(&machine->board, request->at_x, request->at_y, request->wheel,
+			request->buttons)) {
+		release_mouse(machine);
 		return;
 	}
 	board_pointer(&machine->board, request->x, request->y, request->wheel, request->buttons);

@@ -122,6 +122,10 @@ bool machine_create(struct machine *machine)
 	} else if (config->sound == CONFIG_HDA) {
 		board_add_hda(&machine->board);
 	}
+	if (config->tablet) {
+		board_add_usb(&machine->board);
+		board_add_tablet(&machine->board);
+	}
 	if (config->debug_exit) {
 		board_add_debug_exit(&machine->board);
 	}

@@ -29,6 +29,7 @@ enum {
 	EVENT_NIC,    /* descriptors, a frame, or room for the adapter's */
 	EVENT_SOUND,  /* a DMA channel is set, or a command for the sound card */
 	EVENT_HDA,    /* a list, a stream that starts, or a command for the codec */
+	EVENT_XHCI,   /* a command or a transfer of the USB controller, or what its tablet says */
 	EVENT_CONFIG, /* the address of a register, then something into it */
 };
 
@@ -36,6 +37,7 @@ enum {
 #define NIC_PORT   0xc400
 #define NIC_MEMORY 0xe0100000ull
 #define HDA_MEMORY 0xe0200000ull
+#define USB_MEMORY 0xe0300000ull
 #define SCSI_RING  0x1000
 #define FLASH_BASE ((1ull << 32) - PAIR_ROM - PAIR_FLASH_BYTES)
 
@@ -75,6 +77,10 @@ static const struct place {
 	[PAIR_HDA] = {{HDA_MEMORY, HDA_REGISTERS, true},
 		      {HDA_MEMORY + 0x40, 32, true},
 		      {HDA_MEMORY + 0x80, 64, true}},
+	[PAIR_XHCI] = {{USB_MEMORY + 0x40, 0x40, true},
+		       {USB_MEMORY + 0x440, 0x50, true},
+		       {USB_MEMORY + 0x1020, 0x20, true},
+		       {USB_MEMORY + 0x2000, 12, true}},
 	[PAIR_FLASH] = {{FLASH_BASE, 16, true},
 			{FLASH_BASE + FLASH_BLOCK - 8, 16, true},
 			{FLASH_BASE, PAIR_FLASH_BYTES, true}},
@@ -125,6 +131,16 @@ static void add_hda(struct pair_board *one)
 	board_port_write(&one->board, 0xcf8, 4, 0x80000000u | BOARD_HDA_SLOT << 11 | 0x04);
 	board_port_write(&one->board, 0xcfc, 4, 6);
 	board_memory_write(&one->board, HDA_MEMORY + 8, 4, 1);
+}
+
+static void add_usb(struct pair_board *one)
+{
+	board_add_usb(&one->board);
+	board_add_tablet(&one->board);
+	board_port_write(&one->board, 0xcf8, 4, 0x80000000u | BOARD_XHCI_SLOT << 11 | 0x10);
+	board_port_write(&one->board, 0xcfc, 4, (uint32_t)USB_MEMORY);
+	board_port_write(&one->board, 0xcf8, 4, 0x80000000u | BOARD_XHCI_SLOT << 11 | 0x04);
+	board_port_write(&one->board, 0xcfc, 4, 6);
 }
 
 /* A disk and a CD drive, at their ports. */
@@ -178,6 +194,7 @@ void pair_create(struct pair_board *one, enum board_kind kind, uint64_t time)
 		add_nic(one);
 		board_add_sb16(&one->board);
 		add_hda(one);
+		add_usb(one);
 	}
 	if (kind == BOARD_GENERATION_2) {
 		memset(one->flash, 0xff, sizeof(one->flash));
@@ -238,6 +255,10 @@ struct pair_event pair_choose(enum pair_part part, pair_random random)
 
 	if (part == PAIR_ALL) {
 		part = (enum pair_part)(random() % PAIR_ALL);
+	}
+	if (part == PAIR_XHCI && random() % 2 == 0) { /* it takes many until something is moved */
+		event.kind = EVENT_XHCI;
+		return event;
 	}
 	switch (random() % 32) {
 	case 0:
@@ -499,6 +520,145 @@ static void drive_hda(struct pair_board *one, const struct pair_event *event)
 	board_memory_write(&one->board, stream, 1, 0x1e);
 }
 
+/* Where a driver has its rings and contexts. */
+#define XHCI_CONTEXTS 0x400
+#define USB_TABLE     0x480
+#define XHCI_SHOWN    0x800
+#define XHCI_INPUT    0xc00
+#define XHCI_COMMANDS 0x1000
+#define XHCI_EVENTS   0x1800
+#define XHCI_RINGS    0x2000
+
+static void put_xhci(struct pair_board *one, uint32_t at, uint64_t value)
+{
+	board_memory_write(&one->board, USB_MEMORY + at, 4, (uint32_t)value);
+	if (value >> 32 != 0 || at == 0x58 || at == 0x1030) {
+		board_memory_write(&one->board, USB_MEMORY + at + 4, 4, value >> 32);
+	}
+}
+
+static void begin_xhci(struct pair_board *one, const struct pair_event *event)
+{
+	const uint64_t shown = XHCI_SHOWN;
+	const uint32_t segment[4] = {XHCI_EVENTS, 0, 16 + (event->value & 31), 0};
+
+	memcpy(&one->home.ram[XHCI_CONTEXTS + 8], &shown, sizeof(shown));
+	memcpy(&one->home.ram[USB_TABLE], segment, sizeof(segment));
+	put_xhci(one, 0x40, 2);
+	put_xhci(one, 0x78, 8);
+	put_xhci(one, 0x70, XHCI_CONTEXTS);
+	put_xhci(one, 0x58, XHCI_COMMANDS | 1);
+	put_xhci(one, 0x1028, 1);
+	put_xhci(one, 0x1038, XHCI_EVENTS);
+	put_xhci(one, 0x1030, USB_TABLE);
+	put_xhci(one, 0x1020, 2);
+	put_xhci(one, 0x40, 5);
+	put_xhci(one, 0x440, 0x210);
+}
+
+/* At the place where the controller looks next, if that is memory. */
+static void put_trb(struct pair_board *one, struct xhci_ring *ring, struct xhci_trb trb)
+{
+	if (ring->at > sizeof(one->home.ram) - 2 * sizeof(trb)) {
+		return;
+	}
+	trb.control |= ring->cycle;
+	memcpy(&one->home.ram[ring->at], &trb, sizeof(trb));
+	/* A ring, not a heap: what is behind is none yet, or the way back. */
+	trb = (struct xhci_trb){.parameter = ring->at & ~0x7ffull,
+				.control =
+					XHCI_LINK << 10 |
+					((ring->at & 0x7ff) > 0x700 ? ring->cycle : !ring->cycle)};
+	memcpy(&one->home.ram[ring->at + sizeof(trb)], &trb, sizeof(trb));
+}
+
+static void command_xhci(struct pair_board *one, const struct pair_event *event)
+{
+	static const uint8_t types[] = {9,  9,  11, 11, 11, 12, 12, 12,
+					13, 14, 15, 16, 17, 10, 23, 18};
+	uint8_t type = types[event->where >> 8 & 15];
+	unsigned int index = event->where >> 12 & 15 ? 3 : 1;
+	const uint32_t contexts[5][8] = {
+		{0, type == 12 ? 1 | 1 << 3 : 3},      {1u << 27, 1 << 16},
+		{0, 4 << 3, XHCI_RINGS | 1},           {0, 0},
+		{0, 7 << 3, (XHCI_RINGS + 0x800) | 1},
+	};
+
+	memcpy(&one->home.ram[XHCI_INPUT], contexts, sizeof(contexts));
+	if ((event->where >> 16 & 15) == 0) {
+		one->home.ram[XHCI_INPUT + event->value % sizeof(contexts)] = (uint8_t)event->where;
+	}
+	put_trb(one, &one->board.xhci.ring,
+		(struct xhci_trb){.parameter = type == 16 ? (XHCI_RINGS + 0x400 * index) | 1
+							  : XHCI_INPUT,
+				  .control = type << 10 | index << 16 | 1u << 24});
+	put_xhci(one, 0x2000, 0);
+}
+
+/* A control transfer, in three steps; or a TRB of the tablet's other endpoint. */
+static void transfer_xhci(struct pair_board *one, const struct pair_event *event)
+{
+	static const uint64_t setups[] = {
+		0x0012000001000680, 0x00ff000002000680, 0x00ff000003010680, 0x0000000000010900,
+		0x00ff000022000681, 0x00060000010001a1, 0x0000000000000a21, 0x0002000000000080,
+		0x0000008100000102, 0x0001000000000880, 0x00080000000009a1, 0x0008000000000021};
+	static const uint8_t types[] = {XHCI_NORMAL, XHCI_NORMAL, XHCI_NORMAL,     XHCI_NORMAL,
+					XHCI_SETUP,  XHCI_DATA,   XHCI_EVENT_DATA, XHCI_NO_OP};
+	uint64_t setup = setups[(event->where >> 8 & 15) % ARRAY_COUNT(setups)];
+	bool control = event->where >> 12 & 1;
+	struct xhci_ring *ring = &one->board.xhci.slots[1].endpoints[control ? 1 : 3].ring;
+	uint32_t length = setup >> 48, in = (setup & 0x80) << 9;
+
+	if (!control) {
+		put_trb(one, ring,
+			(struct xhci_trb){.parameter = 0x3000 + event->value % 0x1800,
+					  .status = event->where >> 16 & 15,
+					  .control = (uint32_t)types[event->where >> 20 & 7] << 10 |
+						     (event->value >> 12 & 0x74)});
+		put_xhci(one, 0x2004, 3);
+		return;
+	}
+	put_trb(one, ring, (struct xhci_trb){setup, 8, XHCI_SETUP << 10 | 0x40});
+	put_xhci(one, 0x2004, 1);
+	if (length != 0) {
+		put_trb(one, ring, (struct xhci_trb){0x3000, length, XHCI_DATA << 10 | 0x24 | in});
+		put_xhci(one, 0x2004, 1);
+	}
+	put_trb(one, ring, (struct xhci_trb){0, 0, XHCI_STATUS << 10 | 0x20 | (in ^ 0x10000)});
+	put_xhci(one, 0x2004, 1);
+}
+
+static void drive_xhci(struct pair_board *one, const struct pair_event *event)
+{
+	const struct xhci *xhci = &one->board.xhci;
+
+	if (xhci->status & 1) {
+		begin_xhci(one, event);
+		return;
+	}
+	switch (event->where & 7) {
+	case 0:
+	case 1:
+	case 2:
+		command_xhci(one, event);
+		break;
+	case 3:
+	case 4:
+		transfer_xhci(one, event);
+		break;
+	case 5: /* the events are seen */
+		put_xhci(one, 0x1038, (xhci->event_ring + 16ull * xhci->enqueue) | 8);
+		break;
+	case 6:
+		put_xhci(one, 0x440 + (event->where >> 8 & 0x70), event->value);
+		break;
+	default:
+		board_place(&one->board, (uint16_t)event->value, (uint16_t)event->where,
+			    (int)(event->where >> 16 & 3) - 1, event->value & 3);
+		break;
+	}
+}
+
 struct pair_descriptor {
 	uint64_t gpa;
 	uint32_t length;
@@ -620,6 +780,11 @@ uint64_t pair_do(struct pair_board *one, const struct pair_event *event)
 	case EVENT_HDA:
 		if (one->board.hda.function.pci != NULL) {
 			drive_hda(one, event);
+		}
+		return 0;
+	case EVENT_XHCI:
+		if (one->board.xhci.function.pci != NULL) {
+			drive_xhci(one, event);
 		}
 		return 0;
 	case EVENT_RING:

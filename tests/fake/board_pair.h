@@ -43,6 +43,7 @@ enum pair_part {
 	PAIR_NIC, /* these of generation 1 */
 	PAIR_SOUND,
 	PAIR_HDA,
+	PAIR_XHCI,
 	PAIR_FLASH, /* these of generation 2 */
 	PAIR_SCSI,
 	PAIR_TPM,

@@ -139,6 +139,8 @@ my $picture = $vnc->capture;
 $picture->has_alpha(0); $picture->save("$folder/$task.png");
 if ($task eq "grub") { type($_) for split //, "echo By-VNC!\\nreboot"; key(0xff0d); }
 else { key(ord "x"); }
+if ($task eq "first") { $vnc->mouse_move_to(1023, 767); $vnc->mouse_click; }
+if ($task eq "second") { $vnc->mouse_move_to(0, 0); $vnc->mouse_click; }
 """
 
 
@@ -212,7 +214,7 @@ def screen(t):
         t.check(apart is not None and apart <= ALIKE, f"{name} is not the stored picture, but build/{name}.png: apart by {apart}")
 
 
-VIDEO_DRIVERS = ("hyperv_drm", "snd-hda-intel", "snd-hda-codec-generic")
+VIDEO_DRIVERS = ("hyperv_drm", "snd-hda-intel", "snd-hda-codec-generic", "xhci-pci", "usbhid", "hid-generic", "evdev")
 ALSA = ("/usr/bin/aplay", "/usr/bin/amixer")
 FRAMES = 12000  # a quarter of a second, which the driver has as a whole before it plays
 TILE = 16 * 4096  # lines of 1024 pixels, 48 times
@@ -229,7 +231,10 @@ amixer -D hw:0 controls | sed -n "s/^numid=\\([0-9]*\\),.*Playback \\([A-Z][a-z]
     amixer -q -D hw:0 cset numid=$id $to
 done
 play() { aplay -q -D hw:0,0 -t raw -f S16_LE -r 48000 -c 2 --buffer-size=16384 /sound$1 && echo "guest: played $1"; }
+until e=$(grep -A4 "USB Tablet" /proc/bus/input/devices | grep -o "event[0-9]*") && [ -e /dev/input/$e ]; do sleep 1; done
+timeout 300 dd if=/dev/input/$e bs=24 count=18 of=/events 2>/dev/null & reader=$!
 play 1; draw 1; read go; play 2; draw 2; read go
+wait $reader; echo moves: $(hexdump -v -e '12/2 "%d " "\n"' /events | cut -d" " -f9-11)
 """
 
 
@@ -242,7 +247,7 @@ def tiles(t, number):
     return tile, (1024, 768, bytes(pixels) * 48)
 
 
-@test("console: a guest's own driver has the synthetic display; what it draws is what is seen, and what it plays by HDA is heard, also after a restore", deadline=600)
+@test("console: a guest's own driver has the synthetic display; what it draws is what is seen, what it plays by HDA is heard, and a USB tablet is where the viewer's pointer is, also after a restore", deadline=600)
 def video(t):
     """Debian's hyperv_drm: by vmctl and by a viewer; the second picture is drawn by the guest that goes on from a file."""
     kernel = kernels.get("6.1-generic")
@@ -260,7 +265,7 @@ def video(t):
             modprobe virtio_net; until [ -e /sys/class/net/eth0 ]; do usleep 100000; done
             ifconfig lo up; ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
             mkfifo keys; exec 3<>keys
-            start() {{ wav=$1; shift; {guest.shell(words)} --sound hda,wav=/root/$wav "$@" <&3 >>said 2>&1 & worker=$!; }}
+            start() {{ wav=$1; shift; {guest.shell(words)} --tablet --sound hda,wav=/root/$wav "$@" <&3 >>said 2>&1 & worker=$!; }}
             wait_for() {{ until grep -q "$1" said || ! kill -0 $worker; do sleep 1; done; }}
             see() {{ vmctl /root/control screenshot /root/$1.png; socat UNIX-CONNECT:/root/vnc TCP:10.0.2.2:{listener.getsockname()[1]}; }}
             start wav1; wait_for "guest: drawn 1"; see 1
@@ -279,6 +284,8 @@ def video(t):
         with wave.open(t.path(name)) as file:
             t.check(file.getparams()[:3] == (2, 2, 48000), f"{name} is of another form: {file.getparams()}")
             t.check(file.readframes(FRAMES) == sound, f"{name} does not begin with what Linux has played")
+    for place in 32767, 0:  # a corner, and a click there
+        t.has(text, f"3 0 {place} 3 1 {place} 0 0 0 4 4 1 1 272 1 0 0 0 4 4 1 1 272 0 0 0 0")
     t.has(text, "guest: hyperv_drmdrmfb of 1024,768, 4096 bytes a line")
     for name, wanted in ("1", first), ("first", first), ("restored", first), ("2", second), ("second", second):
         seen = png.read(t.path(f"{name}.png"))

@@ -56,7 +56,8 @@ static enum board_kind kind_for(enum pair_part part, unsigned int life)
 	if (part == PAIR_FLASH || part == PAIR_SCSI || part == PAIR_TPM) {
 		return BOARD_GENERATION_2;
 	}
-	if (part == PAIR_IDE || part == PAIR_NIC || part == PAIR_SOUND || part == PAIR_HDA) {
+	if (part == PAIR_IDE || part == PAIR_NIC || part == PAIR_SOUND || part == PAIR_HDA ||
+	    part == PAIR_XHCI) {
 		return BOARD_GENERATION_1;
 	}
 	return part < PAIR_I8042 && life & 1 ? BOARD_DIRECT
@@ -185,6 +186,12 @@ static void the_audio_controller(void **unused)
 {
 	(void)unused;
 	goes_on(PAIR_HDA);
+}
+
+static void the_usb_controller(void **unused)
+{
+	(void)unused;
+	goes_on(PAIR_XHCI);
 }
 
 static void the_flash(void **unused)
@@ -323,6 +330,7 @@ static void what_cannot_be(void **unused)
 		{"dma", 8, 1},                           /* a mode for another channel */
 		{"hda", 0, 0},                           /* other streams than it has */
 		{"hda", 201, 1},                         /* answers: 256 */
+		{"xhci", 20, 1},                         /* a ring in the midst of a TRB */
 		{"sb16", 73, 0},                         /* no line */
 		{"sb16", 82, 3},                         /* parameters of no command */
 	};
@@ -422,6 +430,7 @@ int main(void)
 		T(the_adapter),
 		T(the_sound_card),
 		T(the_audio_controller),
+		T(the_usb_controller),
 		T(the_flash),
 		T(the_firmwares_disks),
 		T(the_tpm),

@@ -144,6 +144,10 @@ static void a_machine_with_a_bios(void **state)
 	bad(GOOD "--sound sb16", "generation 1");
 	assert_int_equal(parse(GOOD "--sound hda"), CONFIG_OK);
 	bad("--name a --generation 2 --memory 64M --vps 2 --sound hda", "--sound");
+	assert_int_equal(parse(BIOS "--tablet"), CONFIG_OK);
+	assert_true(config.tablet);
+	assert_int_equal(parse(GOOD "--tablet"), CONFIG_OK);
+	bad("--name a --generation 2 --memory 64M --vps 2 --tablet", "--tablet");
 	bad(BIOS "--firmware-variables v", "--firmware-variables");
 	bad(BIOS "--firmware-template v", "--firmware-template");
 	bad(BIOS "--kernel k", "--kernel");
@@ -732,7 +736,8 @@ static void schema(void **state)
 	static const char bios[] =
 		"{\"name\":\"d\",\"memory\":\"64M\",\"vps\":1,\"generation\":1,\"firmware\":\"f\","
 		"\"firmware-log\":\"l\",\"floppy\":\"i\",\"vga\":true,\"vga-firmware\":\"v\","
-		"\"network-firmware\":\"n\",\"sound\":{\"model\":\"sb16\",\"wav\":\"w\"},"
+		"\"network-firmware\":\"n\",\"tablet\":true,\"sound\":{\"model\":\"sb16\",\"wav\":"
+		"\"w\"},"
 		"\"devices\":[{\"pci\":\"0000:00:05.0\"}],"
 		"\"vnc\":{\"socket\":\"w\"},\"rdp\":{\"socket\":\"w\"},\"disks\":[{\"file\":\"f\","
 		"\"parents\":[],\"kind\":"

@@ -46,6 +46,29 @@ void board_pointer(struct board *board, int x, int y, int wheel, uint8_t now)
 	buttons = now;
 }
 
+/* A tablet, if the guest listens to one. */
+static bool has_tablet;
+static unsigned int tablet_x, tablet_y;
+static uint8_t tablet_buttons;
+
+bool board_place(struct board *board, uint16_t x, uint16_t y, int wheel, uint8_t now)
+{
+	(void)board;
+	(void)wheel;
+	if (has_tablet) {
+		tablet_x = x;
+		tablet_y = y;
+		tablet_buttons = now;
+	}
+	return has_tablet;
+}
+
+void board_release_tablet(struct board *board)
+{
+	(void)board;
+	tablet_buttons = 0;
+}
+
 /* The guest's own drivers, if it has any. */
 static struct input *const a_device = (struct input *)&machine;
 static bool has_drivers, driven[256];
@@ -197,7 +220,8 @@ static int set_up(bool rdp)
 	memset(keys, 0, sizeof(keys));
 	releases = 0;
 	buttons = 0;
-	has_drivers = false;
+	has_drivers = has_tablet = false;
+	tablet_buttons = 0;
 	config = (struct config){.name = "test", .vga = true};
 	*(rdp ? &config.rdp : &config.vnc) = socket;
 	machine.config = &config;
@@ -307,6 +331,22 @@ static void test_drivers(void **state)
 	seat = dup(2); /* teardown() closes it */
 	serve();
 	assert_true(!driven[0x30] && place.buttons == 0);
+}
+
+/* A tablet instead of the mouse, until the guest has drivers. */
+static void test_tablet(void **state)
+{
+	(void)state;
+	ask(seat, (struct display_request){.type = DISPLAY_POINTER, .buttons = 1});
+	assert_int_equal(buttons, 1);
+	has_tablet = true;
+	ask(seat, (struct display_request){
+			  .type = DISPLAY_POINTER, .buttons = 2, .at_x = 7, .at_y = 0x7fff});
+	assert_int_equal(buttons, 0);
+	assert_true(tablet_buttons == 2 && tablet_x == 7 && tablet_y == 0x7fff);
+	has_drivers = true;
+	ask(seat, (struct display_request){.type = DISPLAY_POINTER, .buttons = 2});
+	assert_true(tablet_buttons == 0 && place.buttons == 2);
 }
 
 static struct screen expect_screen(int fd)
@@ -467,6 +507,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		SEATED(test_looks_and_types),
 		SEATED(test_drivers),
+		SEATED(test_tablet),
 		SEATED(test_changes),
 		SEATED(test_rules),
 		SEATED(test_descriptor_unasked),

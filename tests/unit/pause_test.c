@@ -356,6 +356,16 @@ void board_add_hda(struct board *board)
 	(void)board;
 }
 
+void board_add_usb(struct board *board)
+{
+	(void)board;
+}
+
+void board_add_tablet(struct board *board)
+{
+	(void)board;
+}
+
 void tpm_submit(struct tpm *tpm, const uint8_t *command, uint32_t length)
 {
 	(void)tpm;
