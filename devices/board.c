@@ -148,6 +148,9 @@ static void reset_parts(struct board *board)
 		sb16_reset(&board->sb16);
 	}
 	hda_reset(&board->hda);
+	for (i = 0; i < board->usb_disk_count; i++) {
+		usb_storage_forget(&board->usb_disks[i]);
+	}
 	xhci_reset(&board->xhci);
 	board->wake_at = HOST_NEVER;
 	host_wake_at(board->host, HOST_NEVER);
@@ -333,6 +336,17 @@ void board_add_tablet(struct board *board)
 {
 	usb_tablet_create(&board->tablet);
 	CHECK(xhci_plug(&board->xhci, &board->tablet.device));
+}
+
+unsigned int board_add_usb_disk(struct board *board, const char *serial)
+{
+	unsigned int disk = board->usb_disk_count++;
+
+	CHECK(disk < BOARD_USB_DISKS_MAX);
+	usb_storage_create(&board->usb_disks[disk], board->host, disk, serial,
+			   board->usb_buffers[disk]);
+	CHECK(xhci_plug(&board->xhci, &board->usb_disks[disk].device));
+	return disk;
 }
 
 void board_add_vga(struct board *board, uint8_t *memory)
@@ -535,6 +549,9 @@ static void restore(struct board *board)
 	}
 	hda_restore(&board->hda);
 	xhci_restore(&board->xhci);
+	for (i = 0; i < board->usb_disk_count; i++) {
+		usb_storage_restart(&board->usb_disks[i]);
+	}
 	for (i = 0; i < board->nic_count; i++) {
 		tulip_restore(&board->nics[i]);
 	}
@@ -689,6 +706,13 @@ void board_scsi_done(struct board *board, const struct host_drive_result *result
 {
 	lock(board);
 	virtio_scsi_done(&board->scsi, result);
+	unlock(board);
+}
+
+void board_usb_done(struct board *board, unsigned int disk, const struct host_drive_result *result)
+{
+	lock(board);
+	usb_storage_done(&board->usb_disks[disk], result);
 	unlock(board);
 }
 

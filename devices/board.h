@@ -28,12 +28,13 @@ enum board_kind {
 	BOARD_GENERATION_2, /* the same chip set for UEFI firmware, without IDE */
 };
 
-#define BOARD_PIIX4_SLOT 7
-#define BOARD_VGA_SLOT   8
-#define BOARD_NIC_SLOT   10 /* of the first adapter; the others are behind it */
-#define BOARD_NICS_MAX   4
-#define BOARD_HDA_SLOT   14
-#define BOARD_XHCI_SLOT  15
+#define BOARD_PIIX4_SLOT    7
+#define BOARD_VGA_SLOT      8
+#define BOARD_NIC_SLOT      10 /* of the first adapter; the others are behind it */
+#define BOARD_NICS_MAX      4
+#define BOARD_HDA_SLOT      14
+#define BOARD_XHCI_SLOT     15
+#define BOARD_USB_DISKS_MAX (XHCI_PORTS_2 - 1) /* beside a tablet */
 /* Of generation 2: firmware's display, and its way to the disks; it looks for the PIIX4 at 1. */
 #define BOARD_UEFI_PIIX4_SLOT 1
 #define BOARD_UEFI_VGA_SLOT   2
@@ -88,9 +89,12 @@ struct board {
 	struct hda hda;           /* not of generation 2 */
 	struct xhci xhci;         /* with USB */
 	struct usb_tablet tablet; /* on a port of it, or nowhere */
+	struct usb_storage usb_disks[BOARD_USB_DISKS_MAX];
+	unsigned int usb_disk_count;
 	bool nics_stand; /* the machine is paused: nothing comes to them, and nothing goes */
 	struct ide ide;  /* BOARD_GENERATION_1; here, for its buffers' sake */
 	uint8_t scsi_buffer[VIRTIO_SCSI_BUFFER_BYTES];
+	uint8_t usb_buffers[BOARD_USB_DISKS_MAX][USB_STORAGE_BYTES];
 };
 
 /* Power-on. `host` is handed back in every call of host.h. What `board` held is not looked at. */
@@ -127,6 +131,9 @@ void board_add_hda(struct board *board);
 void board_add_usb(struct board *board);
 /* After it: a tablet. Before any VP runs. */
 void board_add_tablet(struct board *board);
+/* After it: a disk, with a serial number (usb.h); its number, from 0 on, of BOARD_USB_DISKS_MAX.
+ * Before any VP runs. */
+unsigned int board_add_usb_disk(struct board *board, const char *serial);
 /* Beside firmware: a VGA with this memory (vga.h). Before any VP runs. */
 void board_add_vga(struct board *board, uint8_t *memory);
 /* What its picture is, beside the memory: all of the frame, or in VGA_TEXT planes 0 and 1 of the
@@ -173,6 +180,8 @@ void board_drive_done(struct board *board, unsigned int drive,
 		      const struct host_drive_result *result);
 /* Likewise host_scsi_start(). */
 void board_scsi_done(struct board *board, const struct host_drive_result *result);
+/* Likewise host_usb_start(). */
+void board_usb_done(struct board *board, unsigned int disk, const struct host_drive_result *result);
 /* Likewise host_tpm_start(), with its answer; length 0: the TPM is gone. */
 void board_tpm_done(struct board *board, const uint8_t *answer, uint32_t length);
 /* An adapter's address, before any VP runs; and whether it has a switch. */

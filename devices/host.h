@@ -89,6 +89,8 @@ void host_drive_start(struct host *host, unsigned int drive,
 /* The same of the firmware's controller, to one of its units; the end is board_scsi_done(). One at
  * a time. */
 void host_scsi_start(struct host *host, unsigned int lun, const struct host_drive_command *command);
+/* The same of a disk on USB; the end is board_usb_done(). One at a time of each. */
+void host_usb_start(struct host *host, unsigned int disk, const struct host_drive_command *command);
 /*
  * Adapters of the board, which are on ports of a switch. What one hears of its port: nothing; what
  * is for its own address, and for groups; or all. It is said often, and may be what it was.

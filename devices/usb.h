@@ -20,6 +20,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "devices/host.h"
+
 struct state_reader;
 struct state_writer;
 struct usb_device;
@@ -116,5 +118,48 @@ void usb_tablet_place(struct usb_tablet *tablet, uint16_t x, uint16_t y, int whe
 		      uint8_t buttons);
 /* All buttons are up, where it is. */
 void usb_tablet_release(struct usb_tablet *tablet);
+
+/* ---- usb_storage.c: a disk ---- */
+
+#define USB_STORAGE_BYTES  (128u << 10) /* of a command's data */
+#define USB_STORAGE_SERIAL 32u
+
+enum usb_storage_stage {
+	USB_STORAGE_COMMAND,
+	USB_STORAGE_DATA_OUT,
+	USB_STORAGE_DATA_IN,
+	USB_STORAGE_STATUS,
+};
+
+struct usb_storage {
+	struct usb_device device;
+	struct usb_model model;
+	const char *strings[4];
+	char serial[USB_STORAGE_SERIAL + 1];
+	struct host *host;
+	unsigned int disk; /* as the home knows it */
+	uint8_t *buffer;   /* of USB_STORAGE_BYTES */
+	enum usb_storage_stage stage;
+	bool busy;      /* the home has the command */
+	bool forgotten; /* whose host has reset the disk meanwhile */
+	bool out;       /* its data goes out */
+	bool failed;
+	bool has_sense; /* that nobody has asked for yet */
+	uint8_t cdb_length, cdb[16], sense[HOST_SENSE_BYTES];
+	uint32_t tag, length; /* of the command: its number, and the data that the host counts on */
+	uint32_t at;          /* of that: what has gone over the bus */
+	uint32_t got;         /* in the buffer, for the host */
+	uint32_t moved;       /* from the medium or to it */
+};
+
+/* The serial number has 12 hexadecimal digits at least, in capitals. */
+void usb_storage_create(struct usb_storage *storage, struct host *host, unsigned int disk,
+			const char *serial, uint8_t *buffer);
+/* What host_usb_start() began has ended. */
+void usb_storage_done(struct usb_storage *storage, const struct host_drive_result *result);
+/* The machine's reset: the home carries nothing out. */
+void usb_storage_forget(struct usb_storage *storage);
+/* After a load: the home is told its command. */
+void usb_storage_restart(struct usb_storage *storage);
 
 #endif

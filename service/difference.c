@@ -82,8 +82,8 @@ static bool can_come(const json_t *disk)
 		     *parents = json_object_get(disk, "parents"), *parent;
 	size_t i;
 
-	if (is_ide(disk) || flag(disk, "direct") || (file != NULL && !json_is_string(file)) ||
-	    json_array_size(parents) > PARENTS_MAX ||
+	if (is_ide(disk) || flag(disk, "direct") || flag(disk, "usb") ||
+	    (file != NULL && !json_is_string(file)) || json_array_size(parents) > PARENTS_MAX ||
 	    (flag(disk, "raw") && (flag(disk, "read-only") || parents != NULL))) {
 		return false;
 	}

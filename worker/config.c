@@ -92,12 +92,16 @@ static const char help[] =
 	"  --vps N           virtual processors, 1 to 240\n"
 	"  --serial WHERE    COM1: stdio (the default), file:PATH, unix:PATH (a socket to connect\n"
 	"                    to) or control (vmctl console)\n"
-	"  --disk FILE[,scsi|ide][,ro][,raw][,direct]\n"
+	"  --disk FILE[,scsi|ide][,usb][,ro][,raw][,direct]\n"
 	"                    a disk: VHDX, VHD or raw, by its name and content, which must agree; "
 	"raw:\n"
 	"                    that, whatever a guest has put into it; on the SCSI controller (the "
 	"default)\n"
-	"                    or as one of four IDE disks; direct: past the host's page cache; may "
+	"                    or as one of four IDE disks; usb: a SCSI disk is on USB (xHCI) as "
+	"well, for "
+	"a\n"
+	"                    BIOS or a system without drivers for VMBus, of at most three; direct: "
+	"past the host's page cache; may "
 	"be\n"
 	"                    given many times\n"
 	"  --dvd FILE        a DVD drive of the SCSI controller, with an ISO file in it; likewise\n"
@@ -229,7 +233,7 @@ static bool set_disk(json_t *document, char *word)
 	} tails[] = {
 		{",ro", "read-only", NULL},      {",raw", "raw", NULL},
 		{",direct", "direct", NULL},     {",ide", "controller", "ide"},
-		{",scsi", "controller", "scsi"},
+		{",scsi", "controller", "scsi"}, {",usb", "usb", NULL},
 	};
 	json_t *disk = json_object();
 	bool ide = false, scsi = false;
@@ -246,7 +250,8 @@ static bool set_disk(json_t *document, char *word)
 		}
 	}
 	if (*word == '\0' || *word == ',' || (scsi && ide)) {
-		say("--disk %s: give FILE, FILE,scsi or FILE,ide, ,ro if it is not to be "
+		say("--disk %s: give FILE, FILE,scsi or FILE,ide, ,usb for USB too, ,ro if it is "
+		    "not to be "
 		    "written, ,raw if it is that whatever is in it, ,direct to pass by the host's "
 		    "page cache",
 		    word);

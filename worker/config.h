@@ -40,6 +40,7 @@ enum secure_boot {
 #define CONFIG_IDE_MAX   4
 #define CONFIG_IDE_DVD   2 /* the place of a DVD drive among them, unless another is asked for */
 #define CONFIG_DISKS_MAX (CONFIG_SCSI_MAX + CONFIG_IDE_MAX)
+#define CONFIG_USB_MAX   3 /* disks and DVD drives that are on USB too */
 #define CONFIG_USERS_MAX 16
 #define CONFIG_BIOS      "/usr/share/seabios/bios-256k.bin"
 #define CONFIG_VGA_BIOS  "/usr/share/seabios/vgabios-stdvga.bin"
@@ -93,6 +94,7 @@ struct config_disk {
 	unsigned int parent_count;
 	unsigned int number; /* on its controller */
 	bool ide, dvd, read_only;
+	bool usb;    /* of the SCSI controller: on USB too */
 	bool first;  /* with firmware: it is tried before others */
 	bool raw;    /* whatever its name and its content say */
 	bool direct; /* past the host's page cache */

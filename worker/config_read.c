@@ -387,6 +387,16 @@ static bool is_disk_file(const struct config_file *file, bool writing)
 	       (is_of_type(file->fd, S_IFREG, S_IFBLK) && is_open_for(file->fd, writing));
 }
 
+static unsigned int count_usb(const struct config *config)
+{
+	unsigned int i, count = 0;
+
+	for (i = 0; i < config->disk_count; i++) {
+		count += config->disks[i].usb;
+	}
+	return count;
+}
+
 /* What its members say together. */
 static bool check_disk(struct form *form, const json_t *value, const struct config_disk *disk)
 {
@@ -402,6 +412,12 @@ static bool check_disk(struct form *form, const json_t *value, const struct conf
 		return form_refuse_member(form, "controller", json_object_get(value, "controller"),
 					  "give generation 1, or scsi",
 					  "has DVD drives with a BIOS alone");
+	}
+	if (disk->usb && (disk->ide || count_usb(config) == CONFIG_USB_MAX)) {
+		return form_refuse_member(
+			form, "usb", json_object_get(value, "usb"),
+			disk->ide ? "give scsi" : "give it for three disks at most",
+			disk->ide ? "is for SCSI disks" : "is more than there are ports for");
 	}
 	if (disk->first && generation == 0) {
 		return form_refuse_member(form, "first", json_object_get(value, "first"),
@@ -494,6 +510,7 @@ static bool read_disk(struct form *form, const json_t *value, void *into)
 		{"first", FORM_FLAG, OF_DISK(disk.first)},
 		{"raw", FORM_FLAG, OF_DISK(disk.raw)},
 		{"direct", FORM_FLAG, OF_DISK(disk.direct)},
+		{"usb", FORM_FLAG, OF_DISK(disk.usb)},
 	};
 	struct config *config = into;
 	struct disk_members read = {.disk.file.fd = -1};

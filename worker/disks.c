@@ -372,6 +372,34 @@ static int add_drive(struct machine *machine, unsigned int place, struct storage
 	return drives_add(machine, storage, address_of(place), &identity);
 }
 
+/* The same unit on USB, by its name in capitals. */
+static int add_usb(struct machine *machine, unsigned int place, enum storage_kind kind,
+		   struct disk *disk, const char *name)
+{
+	char serial[USB_STORAGE_SERIAL + 1];
+	struct storage_unit unit;
+	unsigned int i;
+	int ret = make_unit(&unit, kind, disk, name);
+
+	for (i = 0; i < USB_STORAGE_SERIAL / 2; i++) {
+		snprintf(serial + 2 * i, 3, "%02X", unit.id[i]);
+	}
+	return ret != 0 ? ret
+			: drives_add_usb(machine, machine->disks.scsi, address_of(place), serial);
+}
+
+bool disks_want_usb(const struct config *config)
+{
+	unsigned int i;
+
+	for (i = 0; i < config->disk_count; i++) {
+		if (config->disks[i].usb) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Takes the name. */
 static void set_place(struct disk_place *place, struct disk *file, bool there, bool dvd, char *name)
 {
@@ -412,6 +440,9 @@ static int attach(struct machine *machine, unsigned int index)
 	if (ret == 0 && is_ide(place) && machine->config->generation == 1) {
 		ret = add_drive(machine, place, *storage, kind, file, name);
 	}
+	if (ret == 0 && wanted->usb) {
+		ret = add_usb(machine, place, kind, file, name);
+	}
 	if (ret != 0) {
 		free(name);
 		return ret;
@@ -442,7 +473,7 @@ bool disks_make_controllers(struct machine *machine)
 {
 	const struct config *config = machine->config;
 	unsigned int i;
-	int ret = config->generation != 0 ? drives_create(machine) : 0;
+	int ret = config->generation != 0 || disks_want_usb(config) ? drives_create(machine) : 0;
 
 	for (i = 0; i < config->disk_count && ret == 0; i++) {
 		const struct config_disk *wanted = &config->disks[i];

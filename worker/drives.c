@@ -1,8 +1,8 @@
 /*
  * The drives of the emulated IDE channels: what is at an IDE place of the machine's disks (disks.c)
  * is a drive of the board too, where that has such channels. UEFI firmware reaches the SCSI
- * controller's units likewise. Their commands go through a port of the storage library to the units
- * that VMBus reaches as well.
+ * controller's units likewise, and by USB are those that are to be there. Their commands go through
+ * a port of the storage library to the units that VMBus reaches as well.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,13 +18,14 @@ struct drive {
 	struct storage *storage; /* NULL: no drive */
 	struct storage_address address;
 	unsigned int index;
+	bool usb;
 	struct storage_command command;
 	struct iovec iov;
 };
 
 struct drives {
 	struct storage_port *port;
-	struct drive drives[IDE_DRIVES], scsi;
+	struct drive drives[IDE_DRIVES], scsi, usb[BOARD_USB_DISKS_MAX];
 };
 
 int drives_create(struct machine *machine)
@@ -60,6 +61,23 @@ int drives_add_scsi(struct machine *machine, struct storage *storage, unsigned i
 	if (ret == 0) {
 		machine->drives->scsi = (struct drive){.machine = machine, .storage = storage};
 		board_add_scsi(&machine->board, last_lun);
+	}
+	return ret;
+}
+
+int drives_add_usb(struct machine *machine, struct storage *storage, struct storage_address address,
+		   const char *serial)
+{
+	int ret = drives_create(machine);
+	unsigned int index;
+
+	if (ret == 0) {
+		index = board_add_usb_disk(&machine->board, serial);
+		machine->drives->usb[index] = (struct drive){.machine = machine,
+							     .storage = storage,
+							     .address = address,
+							     .index = index,
+							     .usb = true};
 	}
 	return ret;
 }
@@ -135,6 +153,8 @@ static void done(struct storage_command *command)
 	memcpy(result.sense, scsi->sense, scsi->sense_length);
 	if (drive == &drive->machine->drives->scsi) {
 		board_scsi_done(&drive->machine->board, &result);
+	} else if (drive->usb) {
+		board_usb_done(&drive->machine->board, drive->index, &result);
 	} else {
 		board_drive_done(&drive->machine->board, drive->index, &result);
 	}
@@ -174,4 +194,11 @@ void host_scsi_start(struct host *host, unsigned int lun, const struct host_driv
 
 	drives->scsi.address = (struct storage_address){.lun = (uint8_t)lun};
 	submit(drives, &drives->scsi, command);
+}
+
+void host_usb_start(struct host *host, unsigned int disk, const struct host_drive_command *command)
+{
+	struct drives *drives = host->machine->drives;
+
+	submit(drives, &drives->usb[disk], command);
 }

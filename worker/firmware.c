@@ -225,8 +225,21 @@ static unsigned int list_ram(struct firmware *firmware, const struct memory *mem
 	return count;
 }
 
+/* A disk's port on the USB controller: they are there in their order, behind a tablet. */
+static unsigned int usb_port(const struct config *config, const struct config_disk *disk)
+{
+	unsigned int port = config->tablet ? 2 : 1;
+	const struct config_disk *before;
+
+	for (before = config->disks; before != disk; before++) {
+		port += before->usb;
+	}
+	return port;
+}
+
 /* What is to be started, in the words of Open Firmware. */
-static void add_path(struct firmware *firmware, const struct config_disk *disk)
+static void add_path(struct firmware *firmware, const struct config *config,
+		     const struct config_disk *disk)
 {
 	size_t used = strlen(firmware->boot_order), left = sizeof(firmware->boot_order) - used;
 	char *to = firmware->boot_order + used;
@@ -236,6 +249,9 @@ static void add_path(struct firmware *firmware, const struct config_disk *disk)
 	} else if (disk->ide) {
 		snprintf(to, left, "/pci@i0cf8/ide@%u,1/drive@%u/disk@%u\n", BOARD_PIIX4_SLOT,
 			 disk->number / 2, disk->number % 2);
+	} else if (config->generation == 1) {
+		snprintf(to, left, "/pci@i0cf8/usb@%x/storage@%x/channel@0/disk@0,0\n",
+			 BOARD_XHCI_SLOT, usb_port(config, disk));
 	} else {
 		snprintf(to, left, "/pci@i0cf8/scsi@%x/channel@0/disk@0,%x\n", BOARD_UEFI_SCSI_SLOT,
 			 disk->number);
@@ -271,14 +287,14 @@ static void order_boot(struct firmware *firmware, const struct config *config)
 
 	for (pass = 0; pass < (bios ? 3u : 1u); pass++) {
 		if (pass == 1 && config->floppy.path != NULL) {
-			add_path(firmware, NULL);
+			add_path(firmware, config, NULL);
 		}
 		for (i = 0; i < config->disk_count; i++) {
 			const struct config_disk *disk = &config->disks[i];
 			unsigned int when = disk->first ? 0 : disk->dvd ? 1 : 2;
 
-			if (disk->ide == bios && when == pass) {
-				add_path(firmware, disk);
+			if ((bios ? disk->ide || disk->usb : !disk->ide) && when == pass) {
+				add_path(firmware, config, disk);
 			}
 		}
 		if (bios && pass != 1) {

@@ -122,8 +122,10 @@ bool machine_create(struct machine *machine)
 	} else if (config->sound == CONFIG_HDA) {
 		board_add_hda(&machine->board);
 	}
-	if (config->tablet) {
+	if (config->tablet || disks_want_usb(config)) {
 		board_add_usb(&machine->board);
+	}
+	if (config->tablet) {
 		board_add_tablet(&machine->board);
 	}
 	if (config->debug_exit) {

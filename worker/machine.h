@@ -350,6 +350,8 @@ bool disks_attach(struct machine *machine) MUST_CHECK;
  */
 bool disks_find(struct machine *machine) MUST_CHECK;
 bool disks_make_controllers(struct machine *machine) MUST_CHECK;
+/* One of them is on USB. */
+bool disks_want_usb(const struct config *config);
 bool disks_open_late(struct machine *machine, struct disk_error *why) MUST_CHECK;
 /* Of a machine that stands: other processes may have the disks that can be written, or may no
  * longer. -errno, and *error says why. Any thread. */
@@ -376,6 +378,9 @@ int drives_add(struct machine *machine, struct storage *storage, struct storage_
  * likewise. */
 int drives_add_scsi(struct machine *machine, struct storage *storage,
 		    unsigned int last_lun) MUST_CHECK;
+/* A unit of the SCSI controller is on USB as well (board_add_usb_disk()); likewise. */
+int drives_add_usb(struct machine *machine, struct storage *storage, struct storage_address address,
+		   const char *serial) MUST_CHECK;
 /* Around the life of a partition. False: said why. */
 bool drives_start(struct machine *machine) MUST_CHECK;
 void drives_stop(struct machine *machine); /* no command is under way any more */

@@ -137,6 +137,7 @@ static void add_usb(struct pair_board *one)
 {
 	board_add_usb(&one->board);
 	board_add_tablet(&one->board);
+	CHECK(board_add_usb_disk(&one->board, "0123456789AB") == 0);
 	board_port_write(&one->board, 0xcf8, 4, 0x80000000u | BOARD_XHCI_SLOT << 11 | 0x10);
 	board_port_write(&one->board, 0xcfc, 4, (uint32_t)USB_MEMORY);
 	board_port_write(&one->board, 0xcf8, 4, 0x80000000u | BOARD_XHCI_SLOT << 11 | 0x04);
@@ -577,11 +578,14 @@ static void command_xhci(struct pair_board *one, const struct pair_event *event)
 	static const uint8_t types[] = {9,  9,  11, 11, 11, 12, 12, 12,
 					13, 14, 15, 16, 17, 10, 23, 18};
 	uint8_t type = types[event->where >> 8 & 15];
-	unsigned int index = event->where >> 12 & 15 ? 3 : 1;
-	const uint32_t contexts[5][8] = {
-		{0, type == 12 ? 1 | 1 << 3 : 3},      {1u << 27, 1 << 16},
-		{0, 4 << 3, XHCI_RINGS | 1},           {0, 0},
+	unsigned int index = event->where >> 12 & 15 ? 3 + (event->where >> 20 & 1) : 1;
+	const uint32_t contexts[6][8] = {
+		{0, type == 12 ? 1 | 3 << 3 : 3},
+		{1u << 27, (1 + (event->where >> 21 & 1)) << 16},
+		{0, 4 << 3, XHCI_RINGS | 1},
+		{0, 0},
 		{0, 7 << 3, (XHCI_RINGS + 0x800) | 1},
+		{0, 2 << 3, (XHCI_RINGS + 0x1000) | 1},
 	};
 
 	memcpy(&one->home.ram[XHCI_INPUT], contexts, sizeof(contexts));
@@ -593,6 +597,34 @@ static void command_xhci(struct pair_board *one, const struct pair_event *event)
 							  : XHCI_INPUT,
 				  .control = type << 10 | index << 16 | 1u << 24});
 	put_xhci(one, 0x2000, 0);
+}
+
+/* What it waits for, most often. */
+static void transfer_disk(struct pair_board *one, const struct pair_event *event)
+{
+	static const uint8_t opcodes[] = {0x00, 0x28, 0x2a, 0x03, 0x12, 0x28};
+	static const uint32_t lengths[] = {0, 512, 18, 1024, USB_STORAGE_BYTES + 1, 5000};
+	struct xhci_endpoint *endpoints = one->board.xhci.slots[1].endpoints;
+	enum usb_storage_stage stage = one->board.usb_disks[0].stage;
+	bool out = stage == USB_STORAGE_COMMAND || stage == USB_STORAGE_DATA_OUT;
+	uint32_t length = lengths[(event->where >> 12 & 7) % ARRAY_COUNT(lengths)];
+	uint8_t opcode = opcodes[(event->where >> 8 & 7) % ARRAY_COUNT(opcodes)];
+	const uint32_t words[4] = {0x43425355, (uint32_t)event->value, length,
+				   (opcode != 0x2a ? 0x80 : 0) | 10 << 16 | (uint32_t)opcode << 24};
+
+	out ^= (event->where >> 16 & 15) == 0;
+	if (stage == USB_STORAGE_COMMAND) {
+		memset(&one->home.ram[0x3f00], 0, 32);
+		memcpy(&one->home.ram[0x3f00], words, sizeof(words));
+		length = (event->where >> 20 & 15) == 0 ? 30 : 31;
+	} else if (stage == USB_STORAGE_STATUS) {
+		length = 13;
+	}
+	put_trb(one, &endpoints[out ? 4 : 3].ring,
+		(struct xhci_trb){.parameter = stage == USB_STORAGE_COMMAND ? 0x3f00 : 0x3800,
+				  .status = length,
+				  .control = XHCI_NORMAL << 10 | (event->value >> 12 & 0x34)});
+	put_xhci(one, 0x2004, out ? 4 : 3);
 }
 
 /* A control transfer, in three steps; or a TRB of the tablet's other endpoint. */
@@ -609,6 +641,10 @@ static void transfer_xhci(struct pair_board *one, const struct pair_event *event
 	struct xhci_ring *ring = &one->board.xhci.slots[1].endpoints[control ? 1 : 3].ring;
 	uint32_t length = setup >> 48, in = (setup & 0x80) << 9;
 
+	if (!control && one->board.xhci.slots[1].port == 2) {
+		transfer_disk(one, event);
+		return;
+	}
 	if (!control) {
 		put_trb(one, ring,
 			(struct xhci_trb){.parameter = 0x3000 + event->value % 0x1800,
@@ -636,15 +672,24 @@ static void drive_xhci(struct pair_board *one, const struct pair_event *event)
 		begin_xhci(one, event);
 		return;
 	}
-	switch (event->where & 7) {
+	switch (event->where & 15) {
 	case 0:
 	case 1:
 	case 2:
-		command_xhci(one, event);
-		break;
 	case 3:
 	case 4:
+		command_xhci(one, event);
+		break;
+	case 8:
+	case 9:
+	case 10:
+	case 11:
+	case 12:
 		transfer_xhci(one, event);
+		break;
+	case 13:
+	case 14:
+		(void)fake_host_usb(&one->home, &one->board, 0);
 		break;
 	case 5: /* the events are seen */
 		put_xhci(one, 0x1038, (xhci->event_ring + 16ull * xhci->enqueue) | 8);
@@ -712,6 +757,7 @@ static void do_drives(struct pair_board *one, const struct pair_event *event)
 		one->home.scsi.failure = failure;
 	}
 	(void)fake_host_scsi(&one->home, &one->board);
+	(void)fake_host_usb(&one->home, &one->board, 0);
 	one->home.tpm.gone = (event->where & 31) == 0;
 	(void)fake_host_tpm(&one->home, &one->board);
 	for (i = 0; i < IDE_DRIVES; i++) {
@@ -863,6 +909,7 @@ bool pair_load(struct pair_board *to, const struct pair_board *from, const uint8
 		to->home.drives[i].pending = false; /* the board says it again */
 	}
 	to->home.scsi.pending = false;
+	to->home.usb[0].pending = false;
 	to->home.tpm.pending = false;
 	memcpy(to->home.mappings, was.mappings, sizeof(was.mappings));
 	for (i = 0; i < 2; i++) {
@@ -906,6 +953,7 @@ bool pair_same(const struct pair_board *one, const struct pair_board *other)
 	       memcmp(a->medium, b->medium, a->medium_bytes) == 0 &&
 	       a->debug_count == b->debug_count &&
 	       memcmp(&a->nics, &b->nics, sizeof(a->nics)) == 0 &&
+	       memcmp(a->usb[0].medium, b->usb[0].medium, sizeof(a->usb[0].medium)) == 0 &&
 	       memcmp(&a->sound, &b->sound, sizeof(a->sound)) == 0 &&
 	       until_wake(one) == until_wake(other) && mapped(a) == mapped(b) &&
 	       memcmp(one->flash, other->flash, sizeof(one->flash)) == 0 &&

@@ -9,7 +9,7 @@
 #include "tests/fake/host.h"
 #include "tests/fake/pci_card.h"
 
-#define PAIR_STATE_MAX (310u << 10)
+#define PAIR_STATE_MAX (440u << 10)
 
 #define PAIR_MEDIUM      16384
 #define PAIR_SCREEN      (256u << 10)

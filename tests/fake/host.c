@@ -212,6 +212,41 @@ bool fake_host_scsi(struct host *host, struct board *board)
 	return true;
 }
 
+void host_usb_start(struct host *host, unsigned int disk, const struct host_drive_command *command)
+{
+	CHECK(disk < BOARD_USB_DISKS_MAX && !host->usb[disk].pending &&
+	      command->length <= USB_STORAGE_BYTES);
+	host->usb[disk].pending = true;
+	host->usb[disk].command = *command;
+	host->usb[disk].started++;
+}
+
+/* READ and WRITE (10) of its medium, by bytes; TEST UNIT READY. */
+bool fake_host_usb(struct host *host, struct board *board, unsigned int disk)
+{
+	const struct host_drive_command *command = &host->usb[disk].command;
+	uint8_t *medium = host->usb[disk].medium;
+	uint32_t count = command->length < sizeof(host->usb[disk].medium)
+				 ? command->length
+				 : sizeof(host->usb[disk].medium);
+	struct host_drive_result result = {.transferred = count};
+
+	if (!host->usb[disk].pending) {
+		return false;
+	}
+	host->usb[disk].pending = false;
+	if (command->cdb[0] == 0x28 && !command->out) {
+		memcpy(command->data, medium, count);
+	} else if (command->cdb[0] == 0x2a && command->out) {
+		memcpy(medium, command->data, count);
+	} else if (command->cdb[0] != 0 || command->length != 0) {
+		result.transferred = 0;
+		check_condition(&result, 5, 0x20);
+	}
+	board_usb_done(board, disk, &result);
+	return true;
+}
+
 void host_tpm_start(struct host *host, const uint8_t *command, uint32_t length)
 {
 	CHECK(!host->tpm.pending && length >= 10 && length <= TPM_BUFFER_BYTES);

@@ -48,6 +48,12 @@ struct host {
 		unsigned int lun, started;
 		uint8_t written;
 	} scsi;
+	struct { /* disks on USB, and what is on them */
+		bool pending;
+		struct host_drive_command command;
+		unsigned int started;
+		uint8_t medium[1024];
+	} usb[BOARD_USB_DISKS_MAX];
 	struct {                    /* the TPM: what it is told, it says */
 		bool pending, gone; /* gone: that, the next time */
 		uint8_t command[TPM_BUFFER_BYTES];
@@ -79,6 +85,8 @@ void fake_host_pass(struct host *host, struct board *board, uint64_t ns);
 bool fake_host_drive(struct host *host, struct board *board, unsigned int drive);
 /* The same of the firmware's controller. */
 bool fake_host_scsi(struct host *host, struct board *board);
+/* The same of a disk on USB. */
+bool fake_host_usb(struct host *host, struct board *board, unsigned int disk);
 /* The same of the TPM. */
 bool fake_host_tpm(struct host *host, struct board *board);
 #define FAKE_READ 'r'

@@ -52,6 +52,16 @@ int drives_add_scsi(struct machine *m, struct storage *storage, unsigned int las
 	return 0;
 }
 
+int drives_add_usb(struct machine *m, struct storage *storage, struct storage_address address,
+		   const char *serial)
+{
+	(void)m;
+	(void)storage;
+	(void)address;
+	(void)serial;
+	return 0;
+}
+
 void drives_destroy(struct machine *m)
 {
 	(void)m;

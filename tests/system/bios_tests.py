@@ -350,3 +350,40 @@ def network(t):
     t.has(text, "ended with 0")
     t.same("pages", re.findall(r"page: (\w{32})", text), re.findall(r"sum: (\w{32})", text))
     t.calm(text)
+
+
+USB_DRIVERS = ("hv_storvsc", "xhci-pci", "usb-storage", "sd_mod")
+
+# The same disk by VMBus and by USB; what is written by one way is read by the other.
+USB = """
+way() {
+    for d in /sys/block/sd*; do
+        case "$(readlink -f $d)" in */usb[0-9]*) way=usb ;; *) way=vmbus ;; esac
+        [ $way = $1 ] && echo /dev/${d##*/}
+    done
+}
+until [ -b "$(way usb)" ] && [ -b "$(way vmbus)" ]; do sleep 1; done
+dmesg | grep -E "xhci_hcd|SerialNumber|usb-storage"
+[ "$(cat /sys/block/$(basename $(way usb))/size)" = "$(cat /sys/block/$(basename $(way vmbus))/size)" ] && echo "guest: of one size"
+cd /tmp
+dd if=/dev/urandom of=a bs=64k count=64 2>/dev/null
+dd if=a of=$(way usb) bs=1M seek=32 oflag=direct 2>/dev/null
+dd if=$(way vmbus) of=b bs=1M skip=32 count=4 iflag=direct 2>/dev/null
+cmp a b && echo "guest: what USB wrote, by VMBus"
+dd if=b of=$(way vmbus) bs=64k seek=576 oflag=direct 2>/dev/null
+dd if=$(way usb) of=c bs=64k skip=576 count=64 iflag=direct 2>/dev/null
+cmp a c && echo "guest: what VMBus wrote, by USB"
+"""
+
+
+@test("bios: GRUB and Linux from a USB disk, which VMBus has too", deadline=900, soak=True)
+def usb(t):
+    kernel = kernels.get("6.1-generic")
+    initrd = guest.initrd("usb", USB, kernel=kernel, drivers=USB_DRIVERS)
+    disk = bios.disk("usb.img", f"linux (hd0,msdos1)/vmlinuz {guest.CMDLINE}\ninitrd (hd0,msdos1)/initrd\nboot\n", [("vmlinuz", kernel.image), ("initrd", initrd)])
+    words = ["vmwp", "--name", "usb", "--generation", "1", "--disk", "/root/boot.img,usb,raw", "--memory", "256M", "--vps", "1", "--serial", "stdio",
+             "--on-reset", "exit", "--firmware-log", "/root/log"]
+    text = bios.words_of(t.root(f"{guest.shell(words)} </dev/null; echo ended with $?; grep -i -E 'xhci|usb|boot' /root/log", puts=[(BIOS, BIOS), (disk, "/root/boot.img")]))
+    for said in "guest: of one size", "guest: what USB wrote, by VMBus", "guest: what VMBus wrote, by USB", f"ended with {POWERED_OFF}\n":
+        t.has(text, said)
+    t.calm(text)

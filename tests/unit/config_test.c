@@ -277,6 +277,12 @@ static void disks(void **state)
 	assert_string_equal(config.disks[3].file.path, "e");
 	assert_true(config.disks[3].raw && config.disks[3].read_only && !config.disks[3].ide &&
 		    !config.disks[3].direct);
+	assert_int_equal(parse(GOOD "--disk a --disk b,usb,ro --disk c,usb --disk d,scsi,usb"),
+			 CONFIG_OK);
+	assert_true(!config.disks[0].usb && config.disks[1].usb && config.disks[1].read_only &&
+		    !config.disks[1].ide && config.disks[3].usb);
+	bad(GOOD "--disk a,usb --disk b,usb --disk c,usb --disk d,usb", "three disks");
+	bad(BIOS "--disk a,usb,ide", "scsi");
 	bad(GOOD "--iso x", "generation 1");
 	assert_int_equal(parse("--name a --generation 1 --memory 64M --vps 1 --disk a,ide --iso b "
 			       "--disk c,ide --iso d"),
@@ -744,7 +750,7 @@ static void schema(void **state)
 		"\"disk\","
 		"\"controller\":\"scsi\",\"number\":5,\"read-only\":true,\"raw\":true,\"direct\":"
 		"true,"
-		"\"first\":true}]}";
+		"\"usb\":true,\"first\":true}]}";
 	static const char uefi[] = "{\"name\":\"d\",\"memory\":\"64M\",\"vps\":1,\"generation\":2,"
 				   "\"firmware-variables\":\"v\",\"firmware-template\":\"t\","
 				   "\"secure-boot\":\"template\",\"tpm\":\"m\","

@@ -361,6 +361,12 @@ void board_add_usb(struct board *board)
 	(void)board;
 }
 
+bool disks_want_usb(const struct config *one)
+{
+	(void)one;
+	return false;
+}
+
 void board_add_tablet(struct board *board)
 {
 	(void)board;

@@ -620,6 +620,166 @@ static void commands_are_stopped(void **state)
 	assert_int_equal(command(NO_OP_COMMAND, 0, 0), 1);
 }
 
+/* ---- a disk ---- */
+
+#define OUT_RING REPORTS /* endpoint 2 out, whose index is 4 */
+#define IN_RING  0x3400  /* endpoint 1 in */
+
+static uint32_t outs, ins;
+
+static int setup_disk(void **state)
+{
+	board_setup_generation_1(state);
+	board_add_usb(&board);
+	assert_int_equal(board_add_usb_disk(&board, "0123456789AB"), 0);
+	set_config(0x10, (uint32_t)BASE);
+	set_config(0x04, 6);
+	begin();
+	outs = ins = 0;
+	address();
+	assert_int_equal(control(0x0900, 1, 0, NULL), 1);
+	put_input(0, 1 | 1 << 3 | 1 << 4);
+	put_words(INPUT + 128, (const uint32_t[8]){0, 512u << 16 | 6 << 3 | 3 << 1, IN_RING | 1});
+	put_words(INPUT + 160, (const uint32_t[8]){0, 512u << 16 | 2 << 3 | 3 << 1, OUT_RING | 1});
+	assert_int_equal(command(CONFIGURE, INPUT, 1u << 24), 1);
+	return 0;
+}
+
+static void send(uint64_t gpa, uint32_t length)
+{
+	put_trb(OUT_RING, outs++, gpa, length, NORMAL << 10 | TELL);
+	put(0x2004, 4);
+}
+
+static void receive(uint64_t gpa, uint32_t length)
+{
+	put_trb(IN_RING, ins++, gpa, length, NORMAL << 10 | TELL | TELL_SHORT);
+	put(0x2004, 3);
+}
+
+static void expect(unsigned int index, unsigned int wanted, uint32_t left)
+{
+	struct trb trb = event();
+
+	assert_int_equal(type(&trb), TRANSFER);
+	assert_int_equal(trb.control >> 16 & 0x1f, index);
+	assert_int_equal(code(&trb), wanted);
+	assert_int_equal(trb.status & 0xffffff, left);
+}
+
+/* A command block; `tag` is in the status again. */
+static void send_command(uint32_t tag, uint32_t length, bool in, uint8_t opcode)
+{
+	const uint32_t words[3] = {0x43425355, tag, length};
+	const uint8_t bytes[19] = {in ? 0x80 : 0, 0, 10, opcode};
+
+	memcpy(home.ram + BUFFER, words, sizeof(words));
+	memcpy(home.ram + BUFFER + 12, bytes, sizeof(bytes));
+	send(BUFFER, 31);
+	expect(4, 1, 0);
+}
+
+static void expect_status(uint32_t tag, uint32_t residue, uint8_t status)
+{
+	const uint32_t words[3] = {0x53425355, tag, residue};
+
+	receive(BUFFER + 64, 13);
+	expect(3, 1, 0);
+	assert_memory_equal(home.ram + BUFFER + 64, words, sizeof(words));
+	assert_int_equal(home.ram[BUFFER + 64 + 12], status);
+}
+
+static void a_disk(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	assert_int_equal(control(0xfea1, 0, 1, NULL), 1); /* how many units */
+	assert_int_equal(home.ram[BUFFER], 0);
+	send_command(7, 0, false, 0x00);
+	assert_true(fake_host_usb(&home, &board, 0));
+	expect_status(7, 0, 0);
+	/* Out, in two pieces; the status is asked for before it is there. */
+	for (i = 0; i < 512; i++) {
+		home.ram[BUFFER + 512 + i] = (uint8_t)(i * 7);
+	}
+	send_command(8, 512, false, 0x2a);
+	send(BUFFER + 512, 256);
+	expect(4, 1, 0);
+	assert_int_equal(home.usb[0].started, 1);
+	send(BUFFER + 768, 256);
+	expect(4, 1, 0);
+	receive(BUFFER + 64, 13);
+	assert_none();
+	assert_true(fake_host_usb(&home, &board, 0));
+	expect(3, 1, 0);
+	assert_memory_equal(home.usb[0].medium, home.ram + BUFFER + 512, 512);
+	send_command(9, 512, true, 0x28);
+	receive(0x3800, 512);
+	assert_none();
+	assert_true(fake_host_usb(&home, &board, 0));
+	expect(3, 1, 0);
+	assert_memory_equal(home.ram + 0x3800, home.ram + BUFFER + 512, 512);
+	expect_status(9, 0, 0);
+}
+
+/* A command that fails is short, and says why when it is asked. */
+static void commands_that_fail(void **state)
+{
+	(void)state;
+	send_command(1, 36, true, 0x12);
+	receive(0x3800, 36);
+	assert_true(fake_host_usb(&home, &board, 0));
+	expect(3, 13, 36);
+	expect_status(1, 36, 1);
+	send_command(2, 18, true, 0x03);
+	receive(0x3800, 18);
+	expect(3, 1, 0);
+	assert_int_equal(home.ram[0x3802], 5);
+	assert_int_equal(home.ram[0x380c], 0x20);
+	expect_status(2, 0, 0);
+	send_command(3, USB_STORAGE_BYTES + 1, true, 0x28);
+	receive(0x3800, 512);
+	expect(3, 13, 512);
+	expect_status(3, USB_STORAGE_BYTES + 1, 1);
+	assert_int_equal(home.usb[0].started, 1);
+	/* More is asked for than there is. */
+	send_command(4, 2048, true, 0x28);
+	receive(0x3000, 1024);
+	assert_true(fake_host_usb(&home, &board, 0));
+	expect(3, 1, 0);
+	receive(0x3000, 1024);
+	expect(3, 13, 1024);
+	expect_status(4, 1024, 0);
+}
+
+/* Then it stalls until it is reset; what is under way then is forgotten. */
+static void a_command_that_is_none(void **state)
+{
+	(void)state;
+	home.ram[BUFFER] = 0;
+	send(BUFFER, 31);
+	expect(4, 6, 31);
+	assert_int_equal(shown(4, 0) & 7, 2);
+	assert_int_equal(control(0xff21, 0, 0, NULL), 1);
+	assert_int_equal(control(0x0102, 2u << 16, 0, NULL), 1);
+	assert_int_equal(control(0x0102, 0x81u << 16, 0, NULL), 1);
+	assert_int_equal(command(RESET_ENDPOINT, 0, 1u << 24 | 4 << 16), 1);
+	assert_int_equal(command(SET_DEQUEUE, (OUT_RING + 16 * outs) | 1, 1u << 24 | 4 << 16), 1);
+	send_command(1, 512, true, 0x28);
+	assert_int_equal(control(0xff21, 0, 0, NULL), 1);
+	memset(home.ram + BUFFER, 0, 64);
+	memcpy(home.ram + BUFFER, "USBC\2\0\0\0", 8);
+	home.ram[BUFFER + 14] = 6;
+	send(BUFFER, 31);
+	assert_none(); /* the home is not done with the one before */
+	assert_true(fake_host_usb(&home, &board, 0));
+	expect(4, 1, 0);
+	assert_true(fake_host_usb(&home, &board, 0));
+	expect_status(2, 0, 0);
+}
+
+#define D(name) cmocka_unit_test_setup_teardown(name, setup_disk, board_teardown)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, board_teardown)
 
 int main(void)
@@ -640,6 +800,9 @@ int main(void)
 		T(rings_that_cannot_be),
 		T(trbs_that_cannot_be),
 		T(commands_are_stopped),
+		D(a_disk),
+		D(commands_that_fail),
+		D(a_command_that_is_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
