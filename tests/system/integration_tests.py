@@ -88,11 +88,8 @@ DAEMONS = """
     if [ -e /new/bin/hv_fcopy_uio_daemon ]; then
         echo 34d14be3-dee4-41c8-9ae7-6b174977c192 >/sys/bus/vmbus/drivers/uio_hv_generic/new_id
     fi
-    (while :; do n=$((n + 1)); echo $n | dd of=/new/data/count conv=notrunc 2>/dev/null; sync; echo $n >/new/tmp/count.new; mv /new/tmp/count.new /new/tmp/count; usleep 20000; done) &
-    for i in $(seq 100); do
-        printf "key $i" | dd bs=512 conv=sync 2>/dev/null
-        printf "value $i" | dd bs=2048 conv=sync 2>/dev/null
-    done >/new/var/lib/hyperv/.kvp_pool_1
+    (while :; do n=$((n + 1)); echo $n | dd of=/new/data/count conv=notrunc 2>/dev/null; sync; echo $n >/new/tmp/count.new; mv /new/tmp/count.new /new/tmp/count; usleep 200000; done) &
+    cp /new/data/pool /new/var/lib/hyperv/.kvp_pool_1
     echo "guest: services ready"
     while read -r number word name; do
         case $word in
@@ -146,8 +143,10 @@ def services(kernel):
                                                      "--id", "00112233-4455-6677-8899-aabbccddeeff", "--serial-number", "VD-1",
                                                      "--services", "shutdown,heartbeat,time,values,backup"]))
         data = t.path("data")
-        os.mkdir(t.path("empty"))
-        carrier(data, t.path("empty"), 8 << 20)
+        os.mkdir(t.path("files"))
+        with open(t.path("files/pool"), "wb") as pool:
+            pool.writelines(f"key {i}".encode().ljust(512, b"\0") + f"value {i}".encode().ljust(2048, b"\0") for i in range(1, 101))
+        carrier(data, t.path("files"), 8 << 20)
         text = t.root(f"""
             {ROOT}
             vswitchd --control /run/vswitchd.control --ports /run/vswitchd.ports 2>&1 &
