@@ -8,6 +8,7 @@
 #include "worker/control.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +112,7 @@ static void hang_up(struct control *control, struct client *client)
 		free(client->waiting[--client->count]);
 	}
 	*client = (struct client){.fd = -1};
+	malloc_trim(0); /* long answers leave much that nobody uses */
 	/* There is a descriptor for the next one again. */
 	if (control->deaf) {
 		control->deaf = false;

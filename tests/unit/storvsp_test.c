@@ -7,6 +7,7 @@
 #include "tests/fake/vmbus_guest.h"
 #include "vsp/storage/scsi.h"
 #include "vsp/storage/storage.h"
+#include "vsp/storage/storvsp.h"
 #include "vsp/storvsp.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -577,6 +579,68 @@ static void test_many_at_once(void **state)
 		busy[slot] = false;
 		done++;
 	}
+}
+
+static unsigned resident_pages(const struct storage_queue *queue)
+{
+	uintptr_t from = (uintptr_t)queue->pool & ~(uintptr_t)4095;
+	size_t pages = ((uintptr_t)&queue->pool[256] - from) / 4096, i;
+	unsigned char in_memory[512];
+	unsigned count = 0;
+
+	assert_true(pages <= sizeof(in_memory));
+	assert_int_equal(mincore((void *)from, pages * 4096, in_memory), 0);
+	for (i = 0; i < pages; i++) {
+		count += in_memory[i] & 1;
+	}
+	return count;
+}
+
+static void take_and_free(struct storage_queue *queue, unsigned count)
+{
+	struct storage_io *ios[256];
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
+		assert_true(storvsp_has_io(queue));
+		ios[i] = storvsp_take_io(queue);
+		assert_ptr_equal(ios[i]->queue, queue);
+		assert_ptr_equal(storvsp_io_of(&ios[i]->answer), ios[i]);
+		ios[i]->queue = queue;
+		memset(ios[i]->iov, 1, sizeof(ios[i]->iov));
+	}
+	for (i = 0; i < count; i++) {
+		storvsp_free_io(ios[i]);
+	}
+}
+
+/* What a burst has taken of the pool is given back once there is none for a while, and only then. */
+static void test_memory_of_a_burst(void **state)
+{
+	struct storage_queue *queue;
+	unsigned few, i;
+
+	(void)state;
+	storage_destroy(&storage);
+	guest_destroy();
+	disk_close(&disk, NULL);
+	create(256, 1);
+	assert_int_equal(storvsp_queue_create(storage, 0, &queue), 0);
+	take_and_free(queue, 8);
+	few = resident_pages(queue);
+	take_and_free(queue, 256);
+	assert_true(resident_pages(queue) > 300);
+	for (i = 0; i < 60; i++) {
+		take_and_free(queue, 8);
+	}
+	assert_true(resident_pages(queue) > 300);
+	take_and_free(queue, 200);
+	for (i = 0; i < 70; i++) {
+		take_and_free(queue, 8);
+	}
+	assert_in_range(resident_pages(queue), 1, 4 * few);
+	take_and_free(queue, 256);
+	storvsp_queue_free(queue);
 }
 
 static void create_sub_channels(uint16_t count)
@@ -1485,6 +1549,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_lun, start_ready, stop),
 		cmocka_unit_test_setup_teardown(test_bad_requests, start_ready, stop),
 		cmocka_unit_test_setup_teardown(test_many_at_once, start_ready, stop),
+		cmocka_unit_test_setup_teardown(test_memory_of_a_burst, start_ready, stop),
 		cmocka_unit_test_setup_teardown(test_sub_channels, start_ready, stop),
 		cmocka_unit_test_setup_teardown(test_close_and_open_again, start_ready, stop),
 		cmocka_unit_test_setup_teardown(test_guest_starts_anew, start_ready, stop),

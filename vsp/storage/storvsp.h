@@ -74,7 +74,9 @@ struct storage_queue {
 	unsigned index;
 	struct disk_queue *disks;
 	struct storage_io *pool, *free;
-	unsigned fresh; /* of the pool, from here on: none of these was used yet, all is zeros */
+	unsigned fresh; /* of the pool, from here on: neither taken nor in the free list */
+	unsigned taken, most; /* of them, now and at most since none was */
+	unsigned calm;        /* times that none was, with few in between */
 	struct storage_io *resets;
 	struct storage_io *aside, **aside_end; /* until the channel is resumed, in order */
 	unsigned in_flight;                    /* requests that are in the SCSI target */
@@ -95,6 +97,7 @@ void storvsp_primary_closed(struct storage *storage);
 extern const struct vsp_device_class storvsp_channels;
 bool storvsp_has_io(const struct storage_queue *queue);
 struct storage_io *storvsp_take_io(struct storage_queue *queue);
+void storvsp_free_io(struct storage_io *io);
 void storvsp_answer(struct storage_io *io); /* sends the packet; then the io is free */
 struct storage_io *storvsp_io_of(const struct vsp_answer *answer);
 /* An SRB that is put aside is under way still (storage.requests). */

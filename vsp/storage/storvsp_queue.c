@@ -9,6 +9,11 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+/* Ios that stay in memory, and how often no more of them were taken until all were free again
+ * before the others are given back. */
+#define KEPT 16u
+#define CALM 64u
+
 bool storvsp_has_io(const struct storage_queue *queue)
 {
 	return queue->free != NULL || queue->fresh < queue->storage->config.depth;
@@ -19,6 +24,8 @@ struct storage_io *storvsp_take_io(struct storage_queue *queue)
 {
 	struct storage_io *io = queue->free;
 
+	queue->taken++;
+	queue->most = queue->taken > queue->most ? queue->taken : queue->most;
 	if (io != NULL) {
 		queue->free = io->next;
 		return io;
@@ -30,10 +37,41 @@ struct storage_io *storvsp_take_io(struct storage_queue *queue)
 	return io;
 }
 
-static void free_io(struct storage_io *io)
+/* The whole pages of these ios of the pool, from one on. */
+static void advise(const struct storage_queue *queue, unsigned from, int advice)
 {
-	io->next = io->queue->free;
-	io->queue->free = io;
+	uintptr_t first = (uintptr_t)&queue->pool[from] + VMBUS_PAGE_SIZE - 1;
+	uintptr_t end = (uintptr_t)&queue->pool[queue->storage->config.depth];
+
+	first &= ~(uintptr_t)(VMBUS_PAGE_SIZE - 1);
+	end &= ~(uintptr_t)(VMBUS_PAGE_SIZE - 1);
+	if (end > first) {
+		(void)madvise((void *)first, end - first, advice); /* or it costs memory */
+	}
+}
+
+/* No io is taken. What a burst has used of the pool is given back after a while without one. */
+static void shrink(struct storage_queue *queue)
+{
+	queue->calm = queue->most <= KEPT ? queue->calm + 1 : 0;
+	queue->most = 0;
+	if (queue->calm >= CALM && queue->fresh > KEPT) {
+		queue->calm = 0;
+		queue->free = NULL;
+		queue->fresh = 0;
+		advise(queue, KEPT, MADV_DONTNEED);
+	}
+}
+
+void storvsp_free_io(struct storage_io *io)
+{
+	struct storage_queue *queue = io->queue;
+
+	io->next = queue->free;
+	queue->free = io;
+	if (--queue->taken == 0) {
+		shrink(queue);
+	}
 }
 
 void storvsp_answer(struct storage_io *io)
@@ -77,7 +115,7 @@ static struct storage_io *take_aside(struct storage_queue *queue)
 static void sent(void *device, struct vsp_answer *answer)
 {
 	(void)device;
-	free_io(storvsp_io_of(answer));
+	storvsp_free_io(storvsp_io_of(answer));
 }
 
 static bool work(void *device)
@@ -207,18 +245,6 @@ void storvsp_queue_free(struct storage_queue *queue)
 	}
 }
 
-/* A huge page would make 2 MiB of the first request. */
-static void keep_small(void *pool, size_t bytes)
-{
-	uintptr_t from =
-		((uintptr_t)pool + VMBUS_PAGE_SIZE - 1) & ~(uintptr_t)(VMBUS_PAGE_SIZE - 1);
-	uintptr_t to = ((uintptr_t)pool + bytes) & ~(uintptr_t)(VMBUS_PAGE_SIZE - 1);
-
-	if (to > from) {
-		(void)madvise((void *)from, to - from, MADV_NOHUGEPAGE); /* or it costs memory */
-	}
-}
-
 int storvsp_queue_create(struct storage *storage, unsigned index, struct storage_queue **out)
 {
 	struct storage_queue *queue = calloc(1, sizeof(*queue));
@@ -235,7 +261,8 @@ int storvsp_queue_create(struct storage *storage, unsigned index, struct storage
 		storvsp_queue_free(queue);
 		return -ENOMEM;
 	}
-	keep_small(queue->pool, storage->config.depth * sizeof(*queue->pool));
+	/* A huge page would make 2 MiB of the first request. */
+	advise(queue, 0, MADV_NOHUGEPAGE);
 	*out = queue;
 	return 0;
 }
