@@ -266,4 +266,4 @@ def amidst(kernel, name, starts, moment, soak, count=1000, many=20):
 
 amidst("6.12", "each way, led to less and more; started again and the worker's end amidst all that", 1, "", False)
 for kernel_ in ("6.1", "6.12", "6.1-i386", "7"):
-    amidst(kernel_, "started again ten times at any moment", 10, "usleep $((RANDOM * 60))", True, 10000, 200)
+    amidst(kernel_, "started again ten times at any moment", 10, "usleep $((RANDOM * 60))", True, 2000, 40)

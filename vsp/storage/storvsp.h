@@ -74,7 +74,7 @@ struct storage_queue {
 	unsigned index;
 	struct disk_queue *disks;
 	struct storage_io *pool, *free;
-	unsigned fresh; /* of the pool, from here on: neither taken nor in the free list */
+	unsigned fresh;       /* of the pool, from here on: neither taken nor in the free list */
 	unsigned taken, most; /* of them, now and at most since none was */
 	unsigned calm;        /* times that none was, with few in between */
 	struct storage_io *resets;
