@@ -614,7 +614,7 @@ static void take_and_free(struct storage_queue *queue, unsigned count)
 	}
 }
 
-/* What a burst has taken of the pool is given back once there is none for a while, and only then. */
+/* What a burst has taken of the pool goes back when there was none for a while, and only then. */
 static void test_memory_of_a_burst(void **state)
 {
 	struct storage_queue *queue;
