@@ -218,7 +218,10 @@ static void put_disk(FILE *file, const json_t *disks, size_t index, const char *
 		fputs("'/>\n", file);
 	}
 	put_parents(file, json_object_get(disk, "parents"), folder);
-	fprintf(file, "      <target dev='%s' bus='%s'/>\n", target, ide ? "ide" : "scsi");
+	fprintf(file, "      <target dev='%s' bus='%s'/>\n", target,
+		ide                                          ? "ide"
+		: json_is_true(json_object_get(disk, "usb")) ? "usb"
+							     : "scsi");
 	if (dvd || json_is_true(json_object_get(disk, "read-only"))) {
 		fputs("      <readonly/>\n", file);
 	}

@@ -428,6 +428,9 @@ static bool place(struct reader *reader)
 	if (unit < 0) {
 		json_object_set_new(reader->item, BY_LETTER, json_true());
 	}
+	if (strcmp(reader->bus, "usb") == 0) { /* beside the SCSI controller */
+		json_object_set_new(reader->item, "usb", json_true());
+	}
 	return (!ide || set_item(reader, "controller", "ide")) &&
 	       json_object_set_new(reader->item, "number", json_integer(number)) == 0;
 }
@@ -668,7 +671,7 @@ static const struct rule rules[] = {
 	{"disk/backingStore/source@file", ATTRIBUTE, NULL, take_parent, NULL},
 	{"disk/target", GROUP, NULL, NULL, NULL},
 	{"disk/target@dev", ATTRIBUTE, NULL, take_target, NULL},
-	{"disk/target@bus", ATTRIBUTE, "scsi ide fdc", take_bus, NULL},
+	{"disk/target@bus", ATTRIBUTE, "scsi ide usb fdc", take_bus, NULL},
 	{"disk/target@tray", ATTRIBUTE, NULL, NULL, NULL},
 	{"disk/readonly", GROUP, NULL, take_read_only, NULL},
 	{"disk/boot", GROUP, NULL, NULL, NULL},
