@@ -373,17 +373,29 @@ cmp a b && echo "guest: what USB wrote, by VMBus"
 dd if=b of=$(way vmbus) bs=64k seek=576 oflag=direct 2>/dev/null
 dd if=$(way usb) of=c bs=64k skip=576 count=64 iflag=direct 2>/dev/null
 cmp a c && echo "guest: what VMBus wrote, by USB"
+echo "guest: at work"
+for i in $(seq 40); do
+    dd if=a of=$(way usb) bs=1M seek=32 oflag=direct 2>/dev/null; dd if=$(way usb) of=b bs=1M skip=32 count=4 iflag=direct 2>/dev/null
+    cmp a b || echo "guest: turn $i differs"
+done
+echo "guest: $i turns"; dmesg | grep -c "usb 1-1: reset"
 """
 
 
-@test("bios: GRUB and Linux from a USB disk, which VMBus has too", deadline=900, soak=True)
+@test("bios: GRUB and Linux from a USB disk, which VMBus has too, and which is saved at work", deadline=900, soak=True)
 def usb(t):
     kernel = kernels.get("6.1-generic")
     initrd = guest.initrd("usb", USB, kernel=kernel, drivers=USB_DRIVERS)
     disk = bios.disk("usb.img", f"linux (hd0,msdos1)/vmlinuz {guest.CMDLINE}\ninitrd (hd0,msdos1)/initrd\nboot\n", [("vmlinuz", kernel.image), ("initrd", initrd)])
     words = ["vmwp", "--name", "usb", "--generation", "1", "--disk", "/root/boot.img,usb,raw", "--memory", "256M", "--vps", "1", "--serial", "stdio",
-             "--on-reset", "exit", "--firmware-log", "/root/log"]
-    text = bios.words_of(t.root(f"{guest.shell(words)} </dev/null; echo ended with $?; grep -i -E 'xhci|usb|boot' /root/log", puts=[(BIOS, BIOS), (disk, "/root/boot.img")]))
-    for said in "guest: of one size", "guest: what USB wrote, by VMBus", "guest: what VMBus wrote, by USB", f"ended with {POWERED_OFF}\n":
+             "--on-reset", "exit", "--control", "/root/control"]
+    text = bios.words_of(t.root(f"""
+        {guest.shell(words)} --firmware-log /root/log </dev/null >said 2>&1 & worker=$!
+        until grep -q "guest: at work" said || ! kill -0 $worker; do sleep 1; done
+        vmctl /root/control save /root/state; wait $worker; echo saved with $?
+        {guest.shell(words)} --restore /root/state </dev/null >>said 2>&1; echo ended with $?
+        cat said; grep -i -E 'xhci|usb|boot' /root/log""", puts=[(BIOS, BIOS), (disk, "/root/boot.img"), PROGRAMS[-1]]))
+    t.check("differs" not in text, "what was written while it was saved is not what is read")
+    for said in "saved with 8\n", "guest: 40 turns",  "guest: of one size", "guest: what USB wrote, by VMBus", "guest: what VMBus wrote, by USB", f"ended with {POWERED_OFF}\n":
         t.has(text, said)
     t.calm(text)
