@@ -66,7 +66,9 @@ static const struct option {
 	{"client-key", NULL, TEXT, AT(client_key), NULL, "FILE", "... its key, if that is in another file"},
 	{"to", "DestinationHost", TEXT, AT(to), NULL, "WHERE", "of migrate and compare: the other host, or the socket of another service on this one"},
 	{"shared", NULL, TEXT, AT(shared), NULL, "FOLDER", "... that both have, for a machine without disks"},
-	{"storage", "DestinationStoragePath", TEXT, AT(storage), NULL, "FOLDER", "of move-storage: where its files of disks go"},
+	{"storage", "DestinationStoragePath", TEXT, AT(storage), NULL, "FOLDER", "of move-storage: where its files of disks go; of migrate and compare, without a FOLDER: its disks go along, to a host that does not see them"},
+	{"include-storage", "IncludeStorage", FLAG, AT(along), NULL, NULL, NULL},
+	{"finish", NULL, FLAG, AT(finish), NULL, "", "of migrate --storage: what a connection that was cut has left undecided"},
 	{"json", NULL, FLAG, AT(json), NULL, "", "answers as JSON"},
 	{"columns", NULL, TEXT, AT(columns), NULL, "A,B,...", "of a list: members of its JSON"},
 	{"watch", NULL, FLAG, AT(watch), NULL, "", "of what is listed: again whenever something happens"},
@@ -256,6 +258,11 @@ static bool put_word(struct vm *vm, const char *word, bool first)
 	return true;
 }
 
+static bool moves(const struct vm *vm)
+{
+	return vm->verb->run == vm_migrate || vm->verb->run == vm_compare;
+}
+
 /* `next`: the word behind it; *used: it is its value. */
 static bool take_option(struct vm *vm, const char *word, const char *next, bool *used)
 {
@@ -270,14 +277,19 @@ static bool take_option(struct vm *vm, const char *word, const char *next, bool 
 		*(bool *)((char *)vm + option->at) = true;
 		return true;
 	}
+	/* Behind such a verb it is a flag. */
+	if (value == NULL && option->kind == TEXT && option->at == AT(storage) &&
+	    vm->verb != NULL && moves(vm)) {
+		vm->along = true;
+		return true;
+	}
 	*used = value == NULL;
 	value = value != NULL ? value + 1 : next;
 	if (value == NULL) {
 		return fail(word, "it needs a value; see vm --help");
 	}
 	/* Behind such a verb it is where the machine goes. */
-	if (option->kind == TEXT && option->at == AT(host) && vm->verb != NULL &&
-	    (vm->verb->run == vm_migrate || vm->verb->run == vm_compare)) {
+	if (option->kind == TEXT && option->at == AT(host) && vm->verb != NULL && moves(vm)) {
 		vm->to = value;
 		return true;
 	}

@@ -30,6 +30,7 @@ struct vm {
 	const char *file, *number, *controller, *network, *mac, *port, *vlan, *sriov, *user, *role,
 		*kind, *interface, *speed, *parent;
 	const char *to, *shared; /* another host, and a folder that both have */
+	bool along, finish;      /* of a move: its disks go along; what a cut has left is settled */
 	const char *storage;     /* a folder for files of disks */
 	json_t *document;        /* of create and set */
 };

@@ -152,7 +152,8 @@ static int ask_both(struct pair *pair, bool check)
 		return VM_FAILED;
 	}
 	answer = vm_ask(vm, "POST",
-			json_pack("{s:s, s:s*}", "to", pair->where, "shared", vm->shared),
+			json_pack("{s:s, s:s*, s:b}", "to", pair->where, "shared", vm->shared,
+				  "storage", vm->along),
 			"/v1/machines/%s/departure%s", vm->words[0], "");
 	if (answer == NULL) {
 		return vm_refused(vm);
@@ -184,6 +185,8 @@ static void leave_terminal(void)
 	}
 }
 
+static int settle(const char *source, const char *target, const char *id);
+
 /* A process carries it: so this one can wait for the jobs, or end. */
 static bool join(const struct pair *pair)
 {
@@ -207,6 +210,12 @@ static bool join(const struct pair *pair)
 		ways[0] = (struct way){source, target};
 		ways[1] = (struct way){target, source};
 		carry(ways);
+		close(source);
+		close(target);
+		if (pair->vm->along) {
+			(void)settle(pair->vm->socket, pair->where,
+				     member_text(pair->arrival, "machine"));
+		}
 		_exit(0);
 	}
 	if (target >= 0) {
@@ -216,6 +225,113 @@ static bool join(const struct pair *pair)
 		close(source);
 	}
 	return child > 0;
+}
+
+/* ---- A connection that was cut when it was about to be decided ---- */
+
+#define SETTLE_TRIES 100
+#define SETTLE_US    100000
+
+static json_t *ask_owner(struct http *http, const char *verb, const char *id, const char *way,
+			 json_t *body)
+{
+	char *name = http_escape(http, id), path[200];
+
+	snprintf(path, sizeof(path), "/v1/machines/%s/%s/owner", name, way);
+	free(name);
+	return http_ask(http, verb, path, body);
+}
+
+/* Whether the machine is here, and not on its way. */
+static bool is_at_home(struct http *http, const char *id)
+{
+	char *name = http_escape(http, id), path[160];
+	json_t *machine, *document;
+	bool is;
+
+	snprintf(path, sizeof(path), "/v1/machines/%s", name);
+	free(name);
+	machine = http_ask(http, "GET", path, NULL);
+	document = json_object_get(machine, "document");
+	is = machine != NULL && json_object_get(document, "arrival") == NULL &&
+	     json_object_get(document, "departure") == NULL;
+	json_decref(machine);
+	return is;
+}
+
+/*
+ * Each side has a file of its own there, and the source's says whose the machine is: that is told
+ * to the target, if it has asked and not heard it; and when it has written it down, the source is
+ * told that, which keeps what it has until then. 0: all of it is known; 1: not yet; 2: nothing is
+ * to be done.
+ */
+static int settle_some(struct http *here, struct http *there, const char *id)
+{
+	json_t *source = ask_owner(here, "GET", id, "departure", NULL), *told;
+	char whose[16];
+	bool seen, heard;
+
+	snprintf(whose, sizeof(whose), "%s", member_text(source, "whose"));
+	seen = json_is_true(json_object_get(source, "seen"));
+	json_decref(source);
+	/* One that has kept it knows nothing of the move any more. */
+	if (whose[0] == '\0' && is_at_home(here, id)) {
+		snprintf(whose, sizeof(whose), "source");
+	}
+	if (whose[0] == '\0' || seen) {
+		return 2;
+	}
+	if (strcmp(whose, "nobody") == 0) {
+		return 1;
+	}
+	told = ask_owner(there, "POST", id, "arrival", json_pack("{s:s}", "whose", whose));
+	heard = told != NULL;
+	json_decref(told);
+	if (strcmp(whose, "target") != 0) {
+		return heard ? 0 : 2;
+	}
+	if (!is_at_home(there, id)) {
+		return 1;
+	}
+	json_decref(ask_owner(here, "POST", id, "departure", json_pack("{s:b}", "seen", true)));
+	return 0;
+}
+
+static int settle(const char *source, const char *target, const char *id)
+{
+	struct http *here = http_open(source, false), *there = http_open(target, false);
+	int result = here != NULL && there != NULL ? 1 : 2;
+
+	for (unsigned int i = 0; i < SETTLE_TRIES && result == 1; i++) {
+		result = settle_some(here, there, id);
+		if (result == 1) {
+			usleep(SETTLE_US);
+		}
+	}
+	if (here != NULL) {
+		http_close(here);
+	}
+	if (there != NULL) {
+		http_close(there);
+	}
+	return result;
+}
+
+static int finish_move(struct vm *vm)
+{
+	const char *where = find_target(vm);
+	int result;
+
+	if (where == NULL) {
+		return VM_USAGE;
+	}
+	result = settle(vm->socket, where, vm->words[0]);
+	if (result != 0) {
+		say("'%s': %s", vm->words[0],
+		    result == 2 ? "nothing is to be finished, or a host does not answer"
+				: "the two hosts do not agree yet; ask again");
+	}
+	return result == 0 ? VM_DONE : VM_FAILED;
 }
 
 /* The target has written it down, or says why it has not come. */
@@ -244,7 +360,12 @@ static int wait_there(const struct pair *pair)
 int vm_migrate(struct vm *vm)
 {
 	struct pair pair = {.vm = vm};
-	int status = ask_both(&pair, false), there;
+	int status, there;
+
+	if (vm->finish) {
+		return finish_move(vm);
+	}
+	status = ask_both(&pair, false);
 
 	if (status == VM_DONE && !join(&pair)) {
 		give_up(&pair);

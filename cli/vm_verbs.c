@@ -699,7 +699,7 @@ const struct vm_verb vm_verbs[] = {
 	{"rename-checkpoint", "Rename-VMCheckpoint", 1, 3, vm_rename_checkpoint, false, "NAME CHECKPOINT NEW", ""},
 	{"remove-checkpoint", "Remove-VMCheckpoint", 1, 2, vm_remove_checkpoint, false, "NAME CHECKPOINT", "its files are merged, while it runs by a job; --children: all that came of it too"},
 	{"export-checkpoint", "Export-VMCheckpoint", 2, 3, vm_export_checkpoint, false, "NAME CHECKPOINT FOLDER", "as a machine of its own in a new folder of that host"},
-	{"migrate",       "Move-VM",              1, 2,    vm_migrate,      false, "NAME WHERE",    "to another host while it runs, or is off: --host ssh://[USER@]HOST, https://HOST[:PORT]"},
+	{"migrate",       "Move-VM",              1, 2,    vm_migrate,      false, "NAME WHERE",    "to another host while it runs, or is off: --host ssh://[USER@]HOST, https://HOST[:PORT]; --storage: with its disks"},
 	{"compare",       "Compare-VM",           1, 2,    vm_compare,      false, "NAME WHERE",    "what of the other host would be in its way"},
 	{"move-storage",  "Move-VMStorage",       1, 2,    vm_move_storage, false, "NAME FOLDER",   "its files of disks to another folder, with those of its checkpoints; also while it runs"},
 	{"proxy",         NULL,                   0, 0,    vm_proxy,        false, "",              "standard input and output are a connection to the service"},

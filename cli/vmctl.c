@@ -58,7 +58,7 @@ static const char help[] =
 	"                                     guest runs, and then written there too\n"
 	"  go-over [--stand]                  it goes on in the mirrors that its disks have; as "
 	"checkpoint\n"
-	"  migrate SOCKET|fd:N [owner=FILE] [downtime=MS] [rounds=N] [switch=PATH]\n"
+	"  migrate SOCKET|fd:N [owner=FILE] [downtime=MS] [rounds=N] [switch=PATH] [disks]\n"
 	"                                     the machine, while it runs, to the vmwp --receive "
 	"that waits at\n"
 	"                                     SOCKET; FILE, which both can open, says whose it is "
@@ -66,7 +66,9 @@ static const char help[] =
 	"                                     (SOCKET.owner); the guest stands MS (300) if that "
 	"can "
 	"be had\n"
-	"                                     within N (30) rounds of copying\n"
+	"                                     within N (30) rounds of copying; disks: they come "
+	"along, to a\n"
+	"                                     --receive-disks, and FILE is this side's alone\n"
 	"  shutdown [--reboot] [--force]      the guest shuts down, or restarts, in order; until "
 	"it has\n"
 	"  services [NAME on|off]             what the guest's integration services do; one is "
@@ -752,7 +754,7 @@ static const struct command commands[] = {
 	{"merged", CONTROL_MERGE, A_MERGE, 2, 3, LOOK, NULL},
 	{"mirror", CONTROL_MIRROR, A_MIRROR, 1, 2, 0, NULL},
 	{"go-over", CONTROL_CHECKPOINT, MIRRORS, 0, 1, 0, NULL},
-	{"migrate", CONTROL_MIGRATE, A_TARGET, 0, 4, 0, show_moved},
+	{"migrate", CONTROL_MIGRATE, A_TARGET, 0, 5, 0, show_moved},
 	{"shutdown", CONTROL_SHUTDOWN, OPTIONS, 0, 2, 0, NULL},
 	{"services", CONTROL_STATUS, NOTHING, 0, 0, 0, show_services},
 	{"services", CONTROL_SERVICE, A_SERVICE, 1, 1, 0, show_switched},
@@ -1614,8 +1616,8 @@ static bool cancel_mirrors(struct client *client)
 	return true;
 }
 
-/* "owner=FILE", "switch=PATH" and two numbers. *owner: where the file is; *ports: where a switch
- * takes workers. */
+/* "owner=FILE", "switch=PATH", "disks" and two numbers. *owner: where the file is; *ports: where a
+ * switch takes workers. */
 static bool put_target(json_t *params, char **words, int count, const char **owner,
 		       const char **ports)
 {
@@ -1628,7 +1630,9 @@ static bool put_target(json_t *params, char **words, int count, const char **own
 		if (value != NULL) {
 			*value++ = '\0';
 		}
-		if (value != NULL && strcmp(words[i], "owner") == 0) {
+		if (value == NULL && strcmp(words[i], "disks") == 0) {
+			json_object_set_new(params, "disks", json_true());
+		} else if (value != NULL && strcmp(words[i], "owner") == 0) {
 			*owner = value;
 		} else if (value != NULL && strcmp(words[i], "switch") == 0) {
 			*ports = value;
@@ -1638,7 +1642,8 @@ static bool put_target(json_t *params, char **words, int count, const char **own
 		} else {
 			return client_fail(
 				words[i],
-				"give owner=FILE, downtime=MS, rounds=NUMBER or switch=PATH");
+				"give owner=FILE, downtime=MS, rounds=NUMBER, switch=PATH or "
+				"disks");
 		}
 	}
 	return true;

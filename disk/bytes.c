@@ -55,7 +55,7 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-int guid_parse(const char *text, struct guid *guid)
+static int parse_bytes(const char *text, const uint8_t order[16], uint8_t bytes[16])
 {
 	unsigned i;
 
@@ -73,10 +73,20 @@ int guid_parse(const char *text, struct guid *guid)
 		if (low < 0) {
 			return -EINVAL;
 		}
-		guid->bytes[mixed_order[i]] = (uint8_t)(high << 4 | low);
+		bytes[order[i]] = (uint8_t)(high << 4 | low);
 		text += 2;
 	}
 	return *text == 0 || (*text == '}' && text[1] == 0) ? 0 : -EINVAL;
+}
+
+int guid_parse(const char *text, struct guid *guid)
+{
+	return parse_bytes(text, mixed_order, guid->bytes);
+}
+
+int guid_parse_be(const char *text, uint8_t bytes[16])
+{
+	return parse_bytes(text, plain_order, bytes);
 }
 
 bool guid_is_zero(const struct guid *guid)

@@ -18,6 +18,7 @@ void guid_random(struct guid *guid);
 void guid_print(const struct guid *guid, char text[GUID_TEXT]);
 void guid_print_be(const uint8_t bytes[16], char text[GUID_TEXT]); /* VHD: plain byte order */
 int guid_parse(const char *text, struct guid *guid);               /* with or without braces */
+int guid_parse_be(const char *text, uint8_t bytes[16]);
 bool guid_is_zero(const struct guid *guid);
 
 uint32_t crc32c(uint32_t crc, const void *data, size_t length); /* start with 0; may be continued */

@@ -18,6 +18,14 @@ struct helper;
 
 #define DISK_LAYERS_MAX 256
 
+/* changes.c */
+struct changes {
+	atomic_bool on;
+	uint64_t place, count;   /* bytes of one, and how many there are; fixed while it is on */
+	_Atomic uint64_t *noted; /* a bit each; kept until the handle is closed */
+	_Atomic uint64_t left;   /* bits that are set */
+};
+
 struct disk {
 	/* Top first; changed only with all helpers quiet. */
 	struct layer *layers[DISK_LAYERS_MAX + 1];
@@ -37,6 +45,7 @@ struct disk {
 	pthread_mutex_t edge_lock;   /* one unaligned write of a differencing disk at a time */
 	pthread_rwlock_t chain_lock; /* slow path: read to use layers[], write to change it */
 	atomic_uint async_users;
+	struct changes changes;
 	struct helper *helper;
 	pthread_mutex_t helper_lock;
 	struct disk_error error;
@@ -93,6 +102,15 @@ typedef int merge_step(struct disk *disk, unsigned index, uint64_t offset, uint6
 int merge_steps(struct disk *disk, unsigned index, merge_step *range,
 		const struct disk_progress *progress);
 bool layer_is_in_use(struct layer *layer);
+
+/* changes.c: what was asked has been done, or has failed in part. */
+void changes_note_request(struct disk *disk, const struct disk_req *req);
+static inline void changes_note(struct disk *disk, const struct disk_req *req)
+{
+	if (atomic_load(&disk->changes.on)) {
+		changes_note_request(disk, req);
+	}
+}
 
 int disk_check_request(const struct disk *disk, const struct disk_req *req);
 

@@ -3,6 +3,7 @@
  */
 #include "disk/create.h"
 
+#include "disk/bytes.h"
 #include "disk/disk.h"
 #include "disk/error.h"
 #include "disk/file.h"
@@ -177,6 +178,7 @@ int create_begin(struct creation *creation, const char *path, const struct disk_
 		 struct disk_error *error)
 {
 	struct create_plan plan = {.how = *how};
+	struct guid id;
 	int ret = create_choose_format(&plan.how, path, error);
 
 	if (ret) {
@@ -185,6 +187,9 @@ int create_begin(struct creation *creation, const char *path, const struct disk_
 	if ((how->type == DISK_DIFFERENCING) != (how->parent != NULL)) {
 		return error_set(error, -EINVAL,
 				 "%s: a differencing disk, and no other, has a parent", path);
+	}
+	if (how->id != NULL && guid_parse(how->id, &id) != 0) {
+		return error_set(error, -EINVAL, "%s: its identity is none: %.40s", path, how->id);
 	}
 	ret = choose_name(creation, path, how, error);
 	ret = ret ? ret : check_existing(creation, error);

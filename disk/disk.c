@@ -54,6 +54,7 @@ static int disk_free(struct disk *disk, struct disk_error *error)
 		layer_close(&disk->retired[i], NULL);
 	}
 	free(disk->retired);
+	free(disk->changes.noted);
 	pthread_mutex_destroy(&disk->merge_lock);
 	pthread_mutex_destroy(&disk->edge_lock);
 	pthread_mutex_destroy(&disk->helper_lock);
@@ -304,6 +305,7 @@ static int run_plain(struct disk *disk, struct disk_req *req, const char *verb)
 {
 	int ret = disk_run(disk, req);
 
+	changes_note(disk, req);
 	if (ret) {
 		error_set(&disk->error, ret, "%s: %s %llu bytes at %llu: %s",
 			  disk_top(disk)->file.path, verb, (unsigned long long)req->length,
@@ -383,8 +385,8 @@ void layer_next_data(struct layer *layer, uint64_t offset, uint64_t *start, uint
 	}
 }
 
-int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_status *status,
-		uint64_t *run)
+static int status_of(struct disk *disk, bool own, uint64_t offset, uint64_t length,
+		     enum disk_status *status, uint64_t *run)
 {
 	struct extent extent;
 	struct layer *layer;
@@ -396,10 +398,19 @@ int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_s
 	}
 	length = min_u64(length, disk_size(disk) - offset);
 	pthread_rwlock_rdlock(&disk->chain_lock);
-	ret = chain_map(disk, 0, offset, length, true, &extent, &layer);
+	if (own) {
+		layer = disk_top(disk);
+		layer_lock(layer, true);
+		ret = layer->format->map(layer, offset, length, true, &extent);
+		layer_unlock(layer);
+	} else {
+		ret = chain_map(disk, 0, offset, length, true, &extent, &layer);
+	}
 	if (!ret) {
 		*run = extent.length;
-		*status = extent.kind == EXTENT_DATA ? DISK_STATUS_DATA : DISK_STATUS_ZERO;
+		*status = extent.kind == EXTENT_DATA     ? DISK_STATUS_DATA
+			  : extent.kind == EXTENT_PARENT ? DISK_STATUS_PARENT
+							 : DISK_STATUS_ZERO;
 	}
 	if (!ret && extent.kind == EXTENT_DATA) { /* holes of the host's file are zeros as well */
 		layer_next_data(layer, extent.file_offset, &start, &end);
@@ -413,4 +424,16 @@ int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_s
 	}
 	pthread_rwlock_unlock(&disk->chain_lock);
 	return ret;
+}
+
+int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_status *status,
+		uint64_t *run)
+{
+	return status_of(disk, false, offset, length, status, run);
+}
+
+int disk_own_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_status *status,
+		    uint64_t *run)
+{
+	return status_of(disk, true, offset, length, status, run);
 }

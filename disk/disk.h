@@ -126,6 +126,20 @@ int disk_mirror(struct disk *disk, const struct disk_mirror_files *files,
 int disk_mirror_flush(struct disk *disk);
 int disk_mirror_end(struct disk *disk, bool over);
 
+/*
+ * What changes of a disk in use: from the beginning on each place that is written or trimmed, by
+ * whatever way, is noted when that is in the file and before it is complete. So who copies the disk
+ * after the beginning, and then takes what is noted and reads that, again and again, has all of it
+ * when no request is under way. One thread takes; requests may be under way on others.
+ *
+ * take: the first run of places at or behind *offset that are noted, of at most *length bytes; they
+ * are noted no more. False: there is none. A place is 64 KiB, or more of a large disk; -ENOMEM.
+ */
+int disk_changes_begin(struct disk *disk);
+bool disk_changes_take(struct disk *disk, uint64_t *offset, uint64_t *length);
+uint64_t disk_changes_left(const struct disk *disk); /* bytes */
+void disk_changes_end(struct disk *disk);
+
 /* What the last failed call on this handle (not on its queues) had to say. */
 const struct disk_error *disk_last_error(const struct disk *disk);
 
@@ -144,13 +158,16 @@ int disk_trim(struct disk *disk, uint64_t length,
 	      uint64_t offset); /* reads give zeros afterwards */
 int disk_flush(struct disk *disk);
 
-enum disk_status { DISK_STATUS_DATA, DISK_STATUS_ZERO };
+enum disk_status { DISK_STATUS_DATA, DISK_STATUS_ZERO, DISK_STATUS_PARENT };
 
 /*
  * What lies at offset: *status holds for *run bytes, at most length. ZERO: known to read as zeros.
  */
 int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_status *status,
 		uint64_t *run);
+/* The same of the top alone: PARENT is what it leaves to its parents. */
+int disk_own_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_status *status,
+		    uint64_t *run);
 
 /* -- Asynchronous access -- */
 
@@ -244,6 +261,8 @@ struct disk_create {
 		parent; /* DISK_DIFFERENCING; relative names are relative to the working directory */
 	bool replace;   /* an existing file is replaced; else -EEXIST */
 	bool no_lock;   /* as DISK_NO_LOCK */
+	const char *id; /* its identity, as struct disk_info has it, that of another disk's once
+			   more; NULL: a new one */
 };
 
 int disk_create(const char *path, const struct disk_create *how, struct disk_error *error);

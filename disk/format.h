@@ -11,7 +11,6 @@
 
 struct create_plan { /* a struct disk_create with every default filled in */
 	struct disk_create how;
-	const struct layer *twin;    /* the new file is this disk once more; or NULL */
 	struct layer *parent;        /* open, or NULL */
 	const char *parent_absolute; /* for the locator */
 	const char *parent_relative;

@@ -58,7 +58,8 @@ static int make_file(struct disk *disk, const struct disk_mirror_files *files,
 		     struct disk_error *error)
 {
 	struct layer *top = disk_top(disk);
-	const struct create_plan plan = {
+	struct disk_info info = {.id = ""};
+	struct create_plan plan = {
 		.how = {.format = top->format->id,
 			/* a raw file is as sparse as its data */
 			.type = top->format->has_blocks ? top->type : DISK_DYNAMIC,
@@ -66,12 +67,16 @@ static int make_file(struct disk *disk, const struct disk_mirror_files *files,
 			.block_size = top->block_size,
 			.sector_size = top->sector_size,
 			.physical_size = top->physical_size},
-		.twin = top,
 		.parent = disk->layer_count > 1 ? disk->layers[1] : NULL,
 		.parent_absolute = files->absolute,
 		.parent_relative = files->relative};
 	struct file file;
-	int ret = file_adopt(&file, files->fds[0], files->path, true, error);
+	int ret;
+
+	if (disk_get_info(disk, 0, &info) == 0 && info.id[0] != '\0') {
+		plan.how.id = info.id; /* it is this disk once more */
+	}
+	ret = file_adopt(&file, files->fds[0], files->path, true, error);
 
 	if (ret) {
 		return ret;

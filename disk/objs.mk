@@ -1,6 +1,6 @@
 # The disk library: VHD, VHDX, raw. The objects for our own programs, libvdisk.so for others, and the tool vhd.
 disk_objs := $(addprefix disk/,error.o bytes.o file.o layer.o format.o signature.o raw.o space.o chain.o disk.o create.o \
-	differencing.o info.o check.o compact.o convert.o merge.o mirror.o push.o ring.o helper.o queue.o nbd.o nbd_request.o nbd_handshake.o \
+	differencing.o info.o changes.o check.o compact.o convert.o merge.o mirror.o push.o ring.o helper.o queue.o nbd.o nbd_request.o nbd_handshake.o \
 	vhd.o vhd_footer.o vhd_bat.o vhd_create.o vhd_resize.o \
 	vhdx.o vhdx_map.o vhdx_header.o vhdx_meta.o vhdx_locator.o vhdx_log.o vhdx_log_read.o vhdx_bat.o vhdx_bitmap.o \
 	vhdx_create.o vhdx_resize.o vhdx_check.o)

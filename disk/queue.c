@@ -162,6 +162,7 @@ int disk_queue_fd(struct disk_queue *queue)
 
 static void complete(struct disk_queue *queue, struct disk_req *req)
 {
+	changes_note(req->p.disk, req);
 	if (req->p.state & STATE_COUNTED) {
 		atomic_fetch_sub(&req->p.disk->async_users, 1);
 	}

@@ -95,7 +95,9 @@ void vhd_make_footer(struct vhd_footer *footer, enum vhd_type type, const struct
 	vhd_set_geometry(footer, size);
 	footer->type = htobe32(type);
 	guid_random(&id);
-	memcpy(footer->id, plan->twin != NULL ? plan->twin->vhd->footer.id : id.bytes, 16);
+	if (plan->how.id == NULL || guid_parse_be(plan->how.id, footer->id) != 0) {
+		memcpy(footer->id, id.bytes, 16);
+	}
 	vhd_seal_footer(footer);
 }
 

@@ -277,7 +277,7 @@ int vhdx_build_metadata(uint8_t *region, size_t size, const struct create_plan *
 	struct vhdx_metadata_table *table = (struct vhdx_metadata_table *)region;
 	struct vhdx_file_parameters parameters = {.block_size = how->block_size};
 	uint32_t offset = VHDX_METADATA_TABLE;
-	struct guid id, linkage;
+	struct guid id, linkage, given;
 	char text[GUID_TEXT];
 	uint8_t *item;
 	int length;
@@ -290,8 +290,8 @@ int vhdx_build_metadata(uint8_t *region, size_t size, const struct create_plan *
 	guid_random(&id);
 	if (plan->parent != NULL) { /* a child is the same disk */
 		id = plan->parent->vhdx->disk_id;
-	} else if (plan->twin != NULL) {
-		id = plan->twin->vhdx->disk_id;
+	} else if (how->id != NULL && guid_parse(how->id, &given) == 0) {
+		id = given;
 	}
 	add_item(region, ITEM_FILE, &parameters, sizeof(parameters), &offset);
 	add_item(region, ITEM_SIZE, &disk_size, 8, &offset);

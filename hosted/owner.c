@@ -19,6 +19,7 @@
 
 #define ATTENDED 64   /* the byte whose lock says that there is a target */
 #define CLOSED   0x80 /* of what has ended: no migration begins with this file any more */
+#define DEPENDS  0x40 /* another file decides */
 
 struct record {
 	char magic[8];
@@ -185,9 +186,9 @@ static int read_any(int fd, struct record *record)
 	return read_record(fd, record) != 0 || record->owner > OWNER_TARGET ? -EINVAL : 0;
 }
 
-/* These bits are added to what has ended; `take`: nobody's is the source's then. Neither: nothing
+/* These bits are added to what has ended; `taker`: who has then what is nobody's. Neither: nothing
  * is written. */
-static int look_at(int fd, uint8_t ended, bool take, struct record *record)
+static int look_at(int fd, uint8_t ended, enum owner taker, struct record *record)
 {
 	int ret = lock_record(fd);
 
@@ -195,10 +196,9 @@ static int look_at(int fd, uint8_t ended, bool take, struct record *record)
 		return ret;
 	}
 	ret = read_any(fd, record);
-	if (ret == 0 && (ended != 0 || take)) {
+	if (ret == 0 && (ended != 0 || taker != OWNER_NOBODY)) {
 		record->ended |= ended;
-		record->owner =
-			take && record->owner == OWNER_NOBODY ? OWNER_SOURCE : record->owner;
+		record->owner = record->owner == OWNER_NOBODY ? (uint8_t)taker : record->owner;
 		ret = write_bytes(fd, record, sizeof(*record), 0);
 	}
 	(void)set_lock(fd, F_UNLCK);
@@ -208,7 +208,7 @@ static int look_at(int fd, uint8_t ended, bool take, struct record *record)
 int owner_look(int fd, enum owner *whose)
 {
 	struct record record;
-	int ret = look_at(fd, 0, false, &record);
+	int ret = look_at(fd, 0, OWNER_NOBODY, &record);
 
 	*whose = ret == 0 ? (enum owner)record.owner : OWNER_NOBODY;
 	return ret;
@@ -217,7 +217,7 @@ int owner_look(int fd, enum owner *whose)
 int owner_close(int fd, enum owner *whose)
 {
 	struct record record;
-	int ret = look_at(fd, CLOSED, true, &record);
+	int ret = look_at(fd, CLOSED, OWNER_SOURCE, &record);
 
 	*whose = ret == 0 ? (enum owner)record.owner : OWNER_NOBODY;
 	return ret;
@@ -226,8 +226,36 @@ int owner_close(int fd, enum owner *whose)
 int owner_end(int fd, enum owner me, bool *last)
 {
 	struct record record;
-	int ret = look_at(fd, (uint8_t)(1u << me), false, &record);
+	int ret = look_at(fd, (uint8_t)(1u << me), OWNER_NOBODY, &record);
 
 	*last = ret == 0 && record.ended & 1u << OWNER_SOURCE && record.ended & 1u << OWNER_TARGET;
+	return ret;
+}
+
+int owner_depend(int fd, const uint8_t token[OWNER_TOKEN_BYTES])
+{
+	struct record record;
+	int ret = owner_check(fd, token);
+
+	return ret != 0 ? ret : look_at(fd, DEPENDS, OWNER_NOBODY, &record);
+}
+
+int owner_tell(int fd, enum owner whose)
+{
+	struct record record;
+
+	return look_at(fd, 0, whose, &record);
+}
+
+int owner_facts(int fd, struct owner_facts *facts)
+{
+	struct record record;
+	int ret = look_at(fd, 0, OWNER_NOBODY, &record);
+
+	*facts = (struct owner_facts){OWNER_NOBODY, false, false};
+	if (ret == 0) {
+		*facts = (struct owner_facts){(enum owner)record.owner, record.ended & DEPENDS,
+					      record.ended & 1u << OWNER_TARGET};
+	}
 	return ret;
 }

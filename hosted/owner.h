@@ -34,6 +34,21 @@ int owner_attend(int fd) MUST_CHECK;
 bool owner_is_attended(int fd);
 
 /*
+ * Where the two sides share no file each has one of its own, and the source's decides. The target
+ * says in its own, durably, that it asks the source; from then on only what it is told there
+ * (owner_ask() by its worker, owner_tell() by who manages it) says whose the machine is.
+ */
+int owner_depend(int fd, const uint8_t token[OWNER_TOKEN_BYTES]) MUST_CHECK;
+int owner_tell(int fd, enum owner whose) MUST_CHECK;
+
+struct owner_facts {
+	enum owner whose;
+	bool depends; /* owner_depend() */
+	bool seen;    /* the target needs it no more (owner_end()) */
+};
+int owner_facts(int fd, struct owner_facts *facts) MUST_CHECK;
+
+/*
  * For those who manage the two, and do not know the token. A file that was never begun is nobody's.
  * -EINVAL: it has something else in it; -errno.
  */

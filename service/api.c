@@ -964,6 +964,31 @@ static void open_way(struct call *call, bool arriving)
 	snprintf(request->console, sizeof(request->console), "%s", call->machine->id);
 }
 
+static void show_departure_owner(struct call *call)
+{
+	move_owner(call->request, call->machine, false, NULL);
+}
+
+static void tell_owner(struct call *call, bool arriving)
+{
+	json_t *body = read_body(call->request);
+
+	if (body != NULL) {
+		move_owner(call->request, call->machine, arriving, body);
+		json_decref(body);
+	}
+}
+
+static void tell_departure_owner(struct call *call)
+{
+	tell_owner(call, false);
+}
+
+static void tell_arrival_owner(struct call *call)
+{
+	tell_owner(call, true);
+}
+
 static void open_departure(struct call *call)
 {
 	open_way(call, false);
@@ -1198,6 +1223,9 @@ static const struct route {
 	{"POST",   "/v1/machines/*/departure", ROLE_ADMIN,    begin_move},
 	{"GET",    "/v1/machines/*/departure", ROLE_ADMIN,    open_departure},
 	{"GET",    "/v1/machines/*/arrival",   ROLE_ADMIN,    open_arrival},
+	{"GET",    "/v1/machines/*/departure/owner", ROLE_ADMIN, show_departure_owner},
+	{"POST",   "/v1/machines/*/departure/owner", ROLE_ADMIN, tell_departure_owner},
+	{"POST",   "/v1/machines/*/arrival/owner", ROLE_ADMIN, tell_arrival_owner},
 	{"POST",   "/v1/arrivals",             ROLE_ADMIN,    take_arrival},
 	{"GET",    "/v1/switches",             ROLE_ADMIN,    list_switches},
 	{"POST",   "/v1/switches",             ROLE_ADMIN,    create_switch},

@@ -18,7 +18,8 @@
 struct question {
 	struct request *request;
 	struct offer offer;
-	json_t *body; /* that the offer's texts are of */
+	char owner[PATH_MAX]; /* our own, of one that comes with its disks */
+	json_t *body;         /* that the offer's texts are of */
 	json_t *problems;
 };
 
@@ -103,15 +104,17 @@ static bool is_free(const struct question *question, struct refusal *why)
 static void make_machine(struct question *question)
 {
 	struct service *service = question->request->service;
-	const char *beside = offer_disk(question->offer.config);
+	const char *beside =
+		question->offer.storage == NULL ? offer_disk(question->offer.config) : NULL;
 	json_t *document = json_copy((json_t *)question->offer.document);
 	struct machine *machine = NULL;
 	struct refusal why;
 
 	json_object_set_new(document, "arrival",
-			    json_pack("{s:s, s:s, s:s}", "owner", question->offer.owner, "from",
-				      question->offer.from, "beside",
-				      beside != NULL ? beside : ""));
+			    json_pack("{s:s, s:s, s:s, s:b}", "owner", question->offer.owner,
+				      "from", question->offer.from, "beside",
+				      beside != NULL ? beside : "", "storage",
+				      question->offer.storage != NULL));
 	if (is_free(question, &why)) {
 		machine = machine_new(service, question->offer.name);
 		refuse(&why, SERVICE_BAD_IO, "", "out of memory");
@@ -228,10 +231,11 @@ static void judged_config(void *user, const struct refusal *refusal)
 {
 	struct question *question = user;
 	struct service *service = question->request->service;
-	json_t *wanted = json_pack("{s:s, s:O, s:I, s:O*, s:s}", "owner", question->offer.owner,
-				   "config", question->offer.config, "bytes",
-				   (json_int_t)offer_memory(question->offer.config), "checkpoints",
-				   question->offer.checkpoints, "store", service->store);
+	json_t *wanted =
+		json_pack("{s:s, s:O*, s:O, s:I, s:O*, s:s}", "owner", question->offer.owner,
+			  "storage", question->offer.storage, "config", question->offer.config,
+			  "bytes", (json_int_t)offer_memory(question->offer.config), "checkpoints",
+			  question->offer.checkpoints, "store", service->store);
 	char *text = json_dumps(wanted, JSON_COMPACT);
 	const char *const words[] = {"--shared", "check", text, NULL};
 	struct refusal why = {.code = SERVICE_BAD_IO, .detail = "out of memory"};
@@ -258,6 +262,16 @@ void move_arrive(struct request *request, json_t *body)
 	if (!offer_read(body, &question->offer, &why) || !is_free(question, &why)) {
 		refuse_question(question, &why);
 		return;
+	}
+	if (question->offer.storage != NULL) {
+		if (snprintf(question->owner, sizeof(question->owner), "%s%s",
+			     request->service->store,
+			     strrchr(question->offer.owner, '/')) >= (int)sizeof(question->owner)) {
+			refuse(&why, SERVICE_BAD_INVALID, "", "its owner file's name is too long");
+			refuse_question(question, &why);
+			return;
+		}
+		question->offer.owner = question->owner;
 	}
 	named.name = (char *)question->offer.name;
 	if (!settings_check(request->service, request->service->store,

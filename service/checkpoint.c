@@ -629,25 +629,15 @@ static const char *read_folder(const json_t *body, const char *remedy, struct re
 static void add_needed(const struct machine *machine, const json_t *document, json_t *needed)
 {
 	const json_t *disk;
-	size_t i, j;
+	size_t i;
 
 	json_array_foreach(json_object_get(document, "disks"), i, disk)
 	{
 		const char *file = json_string_value(json_object_get(disk, "file"));
-		json_t *users, *user;
-		char path[PATH_MAX];
 
-		if (file == NULL || (file[0] != '/' && !machine_path(machine, file, path))) {
-			continue;
+		if (file != NULL && storage_is_shared(machine, file)) {
+			json_object_set_new(needed, file, json_true());
 		}
-		users = storage_users(machine->service, file[0] == '/' ? file : path);
-		json_array_foreach(users, j, user)
-		{
-			if (strcmp(json_string_value(user), machine->name) != 0) {
-				json_object_set_new(needed, file, json_true());
-			}
-		}
-		json_decref(users);
 	}
 }
 

@@ -4,7 +4,7 @@
  * --luggage VERB WHAT`, at each end of the connection, which is descriptor 3, before a worker has
  * it:
  *   send:    messages, {"file": NAME, "size": N} with the file's content behind it, and at last {"end": true}; then what the other end says;
- *   receive: takes them into a folder of their own, which is nobody's yet, and says {"taken": true}, or {"why": TEXT} at any time;
+ *   receive: takes them into a folder of their own, which is nobody's yet, and says {"taken": true}, or {"why": TEXT} at any time; and makes the disks that the worker is to fill;
  *   drop:    what came is deleted, and with {"all": true} what the machine has, too.
  * A message is a length and so many bytes of JSON. A content is pieces, each with its place and
  * length; one without a length is the end. What lies in between is zeros, and so are holes of a
@@ -13,6 +13,7 @@
  * All that is received is hostile: names are an id and one of four endings, each content has a
  * limit, documents are judged as any other.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -28,6 +29,7 @@
 #include <unistd.h>
 
 #include "disk/bytes.h"
+#include "disk/disk.h"
 #include "hosted/file.h"
 #include "hosted/member.h"
 #include "hosted/owner.h"
@@ -439,6 +441,95 @@ static bool is_ours(const json_t *wanted)
 	       fail("the source has kept it");
 }
 
+/* ---- Disks that come along ---- */
+
+/*
+ * Each is made, for the worker, which fills it. It has two names: by the one in LUGGAGE_DISKS it is
+ * known that it is of this move, and nothing that was there before.
+ */
+static bool make_disk(const char *name, const json_t *described)
+{
+	struct disk_error error;
+	struct disk_create how;
+	char path[PATH_MAX];
+
+	if (!offer_make(described, &how)) {
+		return fail("%s: it is a disk of no kind that is known here", name);
+	}
+	snprintf(path, sizeof(path), LUGGAGE_DISKS "/%s", name);
+	if (disk_create(path, &how, &error) != 0) {
+		return fail("%s", error.text);
+	}
+	return (chmod(path, 0640) == 0 && link(path, name) == 0) || fail_at(name, errno);
+}
+
+static bool make_disks(const json_t *wanted)
+{
+	json_t *storage = json_object_get(wanted, "storage"), *described;
+	const char *path = member_text(wanted, "owner"), *name;
+	int fd;
+
+	if (storage == NULL) {
+		return true;
+	}
+	/* This side's own file; what decides is at the source. */
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		return fail_at(path, errno);
+	}
+	close(fd);
+	if (mkdir(LUGGAGE_DISKS, 0750) != 0) {
+		return fail_at(LUGGAGE_DISKS, errno);
+	}
+	json_object_foreach(storage, name, described)
+	{
+		if (!make_disk(name, described)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* They are the machine's (`keep`), or nobody's. Once more is right. */
+static void end_disks(int folder, bool keep)
+{
+	int made = openat(folder, LUGGAGE_DISKS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *files = made >= 0 ? fdopendir(made) : NULL;
+	const struct dirent *entry;
+	struct stat first, second;
+
+	while (files != NULL && (entry = readdir(files)) != NULL) {
+		const char *name = entry->d_name;
+
+		if (!keep && fstatat(made, name, &first, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    fstatat(folder, name, &second, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    file_is_same(&first, &second)) {
+			(void)unlinkat(folder, name, 0);
+		}
+		(void)unlinkat(made, name, 0);
+	}
+	if (files != NULL) {
+		closedir(files);
+	}
+	(void)unlinkat(folder, LUGGAGE_DISKS, AT_REMOVEDIR);
+}
+
+/* Of a machine that has gone with them, as far as nobody else needs them. */
+static void delete_disks(const json_t *wanted)
+{
+	const json_t *elsewhere = json_object_get(wanted, "elsewhere"), *name;
+	size_t i;
+
+	json_array_foreach(json_object_get(wanted, "disks"), i, name)
+	{
+		const char *file = json_string_value(name);
+
+		if (file != NULL && access(file, F_OK) == 0 && !file_is_parent(file, elsewhere)) {
+			(void)unlink(file);
+		}
+	}
+}
+
 static bool receive_all(const json_t *wanted)
 {
 	bool received;
@@ -446,11 +537,12 @@ static bool receive_all(const json_t *wanted)
 
 	/* Of one that was cut, when no document was there any more. */
 	tree_remove_folder(LUGGAGE_FOLDER);
+	end_disks(AT_FDCWD, false);
 	folder = mkdir(LUGGAGE_FOLDER, 0750) == 0
 			 ? open(LUGGAGE_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
 			 : -1;
 	received = folder >= 0 || fail_at(LUGGAGE_FOLDER, errno);
-	received = received &&
+	received = received && make_disks(wanted) &&
 		   receive_files(folder, json_is_true(json_object_get(wanted, "off"))) &&
 		   (fsync(folder) == 0 || fail_at(LUGGAGE_FOLDER, errno)) && is_ours(wanted);
 	if (folder >= 0) {
@@ -466,8 +558,10 @@ static bool receive_all(const json_t *wanted)
 static bool drop(const json_t *wanted)
 {
 	tree_remove_folder(LUGGAGE_FOLDER);
+	end_disks(AT_FDCWD, false);
 	if (json_is_true(json_object_get(wanted, "all"))) {
 		tree_remove_folder(TREE_FOLDER);
+		delete_disks(wanted);
 	}
 	return true;
 }
@@ -529,6 +623,7 @@ int luggage_main(int argc, char **argv)
 bool luggage_keep(struct machine *machine, struct refusal *refusal)
 {
 	char from[PATH_MAX], to[PATH_MAX], folder[PATH_MAX];
+	int at;
 
 	if (!machine_path(machine, LUGGAGE_FOLDER, from) ||
 	    !machine_path(machine, TREE_FOLDER, to) || !machine_path(machine, "", folder)) {
@@ -545,6 +640,11 @@ bool luggage_keep(struct machine *machine, struct refusal *refusal)
 			return refuse(refusal, SERVICE_BAD_IO, "", "%s: %s", kept_to,
 				      strerror(errno));
 		}
+	}
+	at = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (at >= 0) {
+		end_disks(at, true);
+		close(at);
 	}
 	/* Without checkpoints it has none. */
 	if (rmdir(from) != 0 && errno == ENOTEMPTY && rename(from, to) != 0) {

@@ -46,6 +46,7 @@ struct move {
 	struct tool *carrier; /* while they are on their way */
 	bool dropped;         /* they are not ours any more, and not here */
 	bool off;             /* no worker goes: who receives its files asks the owner file */
+	json_t *storage; /* its disks come along, or go: what they are; an empty object: not known any more; NULL: they do not */
 	struct timer timer;
 	/* The client's connection, while it is the carrier's or the worker's; NULL: there is
 	 * none. */
@@ -166,6 +167,7 @@ static void release(struct move *move)
 	hang_up(move);
 	json_decref(move->config);
 	json_decref(move->checkpoints);
+	json_decref(move->storage);
 	free(move->owner);
 	free(move);
 }
@@ -230,6 +232,28 @@ static void dropped(void *user, bool done, const char *out, char *said)
 	leave(move);
 }
 
+/* Files that went along, and no other machine of this host names. NULL: none. */
+static json_t *gone_disks(const struct move *move)
+{
+	const struct machine *machine = move->machine;
+	const json_t *disk;
+	json_t *gone;
+	size_t i;
+
+	if (move->arriving || move->storage == NULL) {
+		return NULL;
+	}
+	gone = json_array();
+	json_array_foreach(json_object_get(machine->settings.document, "disks"), i, disk)
+	{
+		if (settings_writes(disk) &&
+		    !storage_is_shared(machine, member_text(disk, "file"))) {
+			json_array_append(gone, json_object_get(disk, "file"));
+		}
+	}
+	return gone;
+}
+
 /* It is not ours, and no machine here any more. Not called from what uses it afterwards. */
 static void leave(struct move *move)
 {
@@ -240,8 +264,11 @@ static void leave(struct move *move)
 
 	/* Before the document: whoever is killed in between finds that, and looks again. */
 	if (!move->dropped) {
-		if (run_luggage(move, "drop", json_pack("{s:b}", "all", !arriving), -1, dropped,
-				move, &why) == NULL) {
+		if (run_luggage(move, "drop",
+				json_pack("{s:b, s:o*, s:o*}", "all", !arriving, "disks",
+					  gone_disks(move), "elsewhere",
+					  storage_paths_elsewhere(service)),
+				-1, dropped, move, &why) == NULL) {
 			try_again(move, why.detail);
 		}
 		return;
@@ -252,8 +279,8 @@ static void leave(struct move *move)
 		try_again(move, why.detail);
 		return;
 	}
-	if (!arriving) {
-		end_file(move, true);
+	if (!arriving || move->storage != NULL) {
+		end_file(move, !arriving);
 	}
 	refuse(&why, SERVICE_BAD_STATE, "ask there", "'%s' is on another host now", machine->name);
 	end_job(move, !arriving);
@@ -274,7 +301,7 @@ static void kept(struct machine *machine, void *user, const struct refusal *why)
 		return;
 	}
 	events_emit(machine->service, "machine", machine_summary(machine));
-	end_file(move, move->arriving);
+	end_file(move, move->arriving && move->storage == NULL);
 	/* At the target it has come if its worker lives, or it has none; else that has ended with
 	 * it. */
 	end_job(move, move->arriving && (move->off || machine->worker != 0));
@@ -308,6 +335,12 @@ static void told_whose(void *user, bool done, const char *out, char *said)
 	if (answer == NULL) {
 		tool_complaint(said, "vmms", "", &why);
 		try_again(move, why.detail);
+	} else if (move->storage != NULL && move->arriving && strcmp(whose, "nobody") == 0 &&
+		   json_is_true(json_object_get(answer, "depends"))) {
+		try_again(move, "vm migrate --finish");
+	} else if (move->storage != NULL && !move->arriving && strcmp(whose, "target") == 0 &&
+		   !json_is_true(json_object_get(answer, "seen"))) {
+		try_again(move, "vm migrate --finish");
 	} else if ((strcmp(whose, "target") == 0) == move->arriving) {
 		keep(move);
 	} else {
@@ -373,10 +406,12 @@ static struct move *new_move(struct job *job, bool arriving)
 	       "look at the machine's state, and ask again if need be",
 	       "the service ended while '%s' was moved", job->name);
 	move->checkpoints = json_incref(json_object_get(job->params, "checkpoints"));
+	move->storage = json_incref(json_object_get(job->params, "storage"));
 	move->off = json_is_true(json_object_get(job->params, "off")) ||
 		    json_is_string(json_object_get(move->checkpoints, "token"));
 	json_object_del(job->params, "config"); /* the job is known for longer */
 	json_object_del(job->params, "checkpoints");
+	json_object_del(job->params, "storage");
 	job->machine->move = move;
 	return move;
 }
@@ -390,9 +425,10 @@ static json_t *offer_of(const struct move *move, const json_t *document)
 
 	json_object_del(offered, "departure");
 	(void)gethostname(host, sizeof(host) - 1);
-	return json_pack("{s:s, s:o, s:O, s:s, s:s, s:O*}", "name", move->machine->name, "document",
-			 offered, "config", move->config, "owner", move->owner, "from",
-			 host[0] != '\0' ? host : "another host", "checkpoints", move->checkpoints);
+	return json_pack("{s:s, s:o, s:O, s:s, s:s, s:O*, s:O*}", "name", move->machine->name,
+			 "document", offered, "config", move->config, "owner", move->owner, "from",
+			 host[0] != '\0' ? host : "another host", "checkpoints", move->checkpoints,
+			 "storage", move->storage);
 }
 
 static void wait_for_client(struct move *move)
@@ -428,6 +464,7 @@ static void marked(struct machine *machine, void *user, const struct refusal *wh
 {
 	struct move *move = user;
 	char folder[PATH_MAX];
+	struct refusal refusal;
 	json_t *document;
 
 	if (why != NULL) {
@@ -438,6 +475,12 @@ static void marked(struct machine *machine, void *user, const struct refusal *wh
 	wait_for_client(move);
 	document = offer_paths(machine->settings.document,
 			       machine_path(machine, "", folder) ? folder : "");
+	if (move->storage != NULL) { /* it was looked at before */
+		json_t *names = json_object();
+
+		(void)!offer_carried(document, move->config, names, &refusal);
+		json_decref(names);
+	}
 	answer_asked(move, offer_of(move, document));
 	json_decref(document);
 }
@@ -450,10 +493,13 @@ static void made(void *user, bool done, const char *out, char *said)
 	struct refusal why;
 
 	move->checkpoints = json_incref(json_object_get(answer, "checkpoints"));
+	json_decref(move->storage); /* the question, and now the answer */
+	move->storage = json_incref(json_object_get(answer, "storage"));
 	json_decref(answer);
 	json_object_set_new(document, "departure",
-			    json_pack("{s:s, s:s}", "owner", move->owner, "to",
-				      member_text(job_of(move)->params, "to")));
+			    json_pack("{s:s, s:s, s:b}", "owner", move->owner, "to",
+				      member_text(job_of(move)->params, "to"), "storage",
+				      move->storage != NULL));
 	if (!done) {
 		json_decref(document);
 		tool_complaint(said, "vmms", "", &why);
@@ -488,8 +534,8 @@ static void depart(struct job *job)
 		refuse(&why, SERVICE_BAD_IO, "", "'%s': the path is too long", job->name);
 		not_prepared(move, &why);
 	} else if (!ask_shared(move, "make",
-			       json_pack("{s:s, s:s, s:b}", "owner", move->owner, "folder", folder,
-					 "off", move->off),
+			       json_pack("{s:s, s:s, s:b, s:O*}", "owner", move->owner, "folder",
+					 folder, "off", move->off, "disks", move->storage),
 			       made, &why)) {
 		not_prepared(move, &why);
 	}
@@ -552,7 +598,30 @@ static bool may_depart(const struct machine *machine, struct refusal *why)
 
 struct departure {
 	const char *to, *folder;
+	bool storage;
 };
+
+/* What may not be, yet, with disks that go along. */
+static bool may_carry(const struct machine *machine, const struct departure *wanted,
+		      struct refusal *why)
+{
+	if (wanted->folder != NULL) {
+		return refuse(why, SERVICE_BAD_INVALID, "give one of them",
+			      "storage: it goes along, or the hosts share a folder");
+	}
+	if (is_off(machine)) {
+		return refuse(why, SERVICE_BAD_STATE,
+			      "start it; or vm export-checkpoint, or its files by vm fetch",
+			      "'%s' is off, and only a machine that runs takes its disks along",
+			      machine->name);
+	}
+	if (json_object_size(machine->points) != 0) {
+		return refuse(why, SERVICE_BAD_STATE, "delete them first",
+			      "'%s' has checkpoints, which do not go along with its disks",
+			      machine->name);
+	}
+	return true;
+}
 
 /* The folder that both hosts have, for the owner file. */
 static bool find_owner(const struct machine *machine, const json_t *config,
@@ -562,6 +631,13 @@ static bool find_owner(const struct machine *machine, const json_t *config,
 	char folder[PATH_MAX], id[GUID_TEXT];
 	struct guid random;
 
+	if (wanted->storage) { /* this side's own */
+		guid_random(&random);
+		guid_print(&random, id);
+		return offer_owner(machine->service->store, id, owner) ||
+		       refuse(why, SERVICE_BAD_IO, "", "%s: the path is too long",
+			      machine->service->store);
+	}
 	if (wanted->folder == NULL && disk == NULL) {
 		return refuse(why, SERVICE_BAD_INVALID,
 			      "give a folder that both hosts have, by --shared",
@@ -584,11 +660,12 @@ void move_begin(struct request *request, struct machine *machine, const json_t *
 	static const struct form_member members[] = {
 		{"to", FORM_TEXT, .required = true, OF(to), .least = 1, .most = 255},
 		{"shared", FORM_TEXT, OF(folder), .least = 1, .most = PATH_MAX / 2},
+		{"storage", FORM_FLAG, OF(storage)},
 	};
 	char owner[PATH_MAX], folder[PATH_MAX];
 	struct departure wanted = {.to = NULL};
 	struct form form = {0};
-	json_t *config = NULL;
+	json_t *config = NULL, *names = NULL, *document;
 	struct refusal why;
 	bool good;
 
@@ -598,7 +675,8 @@ void move_begin(struct request *request, struct machine *machine, const json_t *
 		good = refuse(&why, SERVICE_BAD_INVALID, "give an absolute path",
 			      "shared: %.200s is none", wanted.folder);
 	} else {
-		good = may_depart(machine, &why);
+		good = may_depart(machine, &why) &&
+		       (!wanted.storage || may_carry(machine, &wanted, &why));
 	}
 	if (good) {
 		config = offer_paths(is_off(machine) ? machine->settings.document
@@ -609,10 +687,20 @@ void move_begin(struct request *request, struct machine *machine, const json_t *
 		json_object_del(config, "checkpoint");
 		good = find_owner(machine, config, &wanted, owner, &why);
 	}
+	if (good && wanted.storage) {
+		json_t *tried = json_deep_copy(config);
+
+		document = offer_paths(machine->settings.document,
+				       machine_path(machine, "", folder) ? folder : "");
+		names = json_object();
+		good = offer_carried(document, tried, names, &why);
+		json_decref(document);
+		json_decref(tried);
+	}
 	/* With an empty queue it begins at once, and is answered when it has got so far. */
 	if (good && job_new(machine, &actions[0],
-			    json_pack("{s:s, s:s, s:O, s:b}", "to", wanted.to, "owner", owner,
-				      "config", config, "off", is_off(machine)),
+			    json_pack("{s:s, s:s, s:O, s:b, s:O*}", "to", wanted.to, "owner", owner,
+				      "config", config, "off", is_off(machine), "storage", names),
 			    request->user, &why) == NULL) {
 		good = false;
 	} else if (good && machine->move == NULL) {
@@ -624,6 +712,7 @@ void move_begin(struct request *request, struct machine *machine, const json_t *
 		api_refuse(request, &why);
 	}
 	json_decref(config);
+	json_decref(names);
 }
 
 /* vmctl has told the worker; its job is one of ours. */
@@ -654,8 +743,14 @@ static bool hand_over(struct move *move, int fd, struct refusal *why)
 {
 	struct machine *machine = move->machine;
 	char control[PATH_MAX], folder[PATH_MAX], owner[PATH_MAX + 8];
-	const char *const words[] = {"--json", "--no-wait", control, "migrate",
-				     "fd:3",   owner,       NULL};
+	const char *const words[] = {"--json",
+				     "--no-wait",
+				     control,
+				     "migrate",
+				     "fd:3",
+				     owner,
+				     move->storage != NULL ? "disks" : NULL,
+				     NULL};
 
 	if (!machine_run_path(machine, "control", control) || !machine_path(machine, "", folder)) {
 		return refuse(why, SERVICE_BAD_IO, "", "'%s': the path is too long", machine->name);
@@ -716,9 +811,66 @@ struct job *move_expect(struct machine *machine, const struct offer *offer, cons
 			struct refusal *why)
 {
 	return job_new(machine, &actions[1],
-		       json_pack("{s:s, s:O, s:O*}", "owner", offer->owner, "config", offer->config,
-				 "checkpoints", offer->checkpoints),
+		       json_pack("{s:s, s:O, s:O*, s:O*}", "owner", offer->owner, "config",
+				 offer->config, "checkpoints", offer->checkpoints, "storage",
+				 offer->storage),
 		       user, why);
+}
+
+/* ---- Who manages the two says what decides ---- */
+
+static void told(void *user, bool done, const char *out, char *said)
+{
+	struct request *request = user;
+	json_t *answer = done ? json_loads(out, 0, NULL) : NULL;
+	struct refusal why;
+
+	if (answer == NULL) {
+		tool_complaint(said, "vmms", "", &why);
+		api_refuse(request, &why);
+	} else {
+		request_answer(request, 200, answer);
+	}
+}
+
+static json_t *question_of(const json_t *body, bool arriving, const json_t *mark,
+			   struct refusal *why)
+{
+	static const char *const whose[] = {"source", "target", NULL};
+	const char *said = member_text(body, "whose");
+	json_t *owner = json_object_get(mark, "owner");
+
+	if (!json_is_true(json_object_get(mark, "storage"))) {
+		refuse(why, SERVICE_BAD_STATE, "", "no machine is moved with its disks here");
+	} else if (body == NULL) {
+		return json_pack("{s:O}", "owner", owner);
+	} else if (arriving && (strcmp(said, whose[0]) == 0 || strcmp(said, whose[1]) == 0)) {
+		return json_pack("{s:O, s:s}", "owner", owner, "whose", said);
+	} else if (!arriving && json_is_true(json_object_get(body, "seen"))) {
+		return json_pack("{s:O}", "owner", owner);
+	} else {
+		refuse(why, SERVICE_BAD_INVALID, "see the API's document",
+		       arriving ? "whose: say source or target" : "seen: say true");
+	}
+	return NULL;
+}
+
+void move_owner(struct request *request, struct machine *machine, bool arriving, const json_t *body)
+{
+	const json_t *mark =
+		json_object_get(machine->settings.document, arriving ? "arrival" : "departure");
+	struct service *service = machine->service;
+	struct refusal why;
+	json_t *wanted = question_of(body, arriving, mark, &why);
+	char *text = wanted != NULL ? json_dumps(wanted, JSON_COMPACT) : NULL;
+	const char *const words[] = {"--shared", body == NULL ? "whose" : "tell", text, NULL};
+
+	if (text == NULL ||
+	    tool_run(service, ITSELF, service->run, words, told, request, &why) == NULL) {
+		api_refuse(request, &why);
+	}
+	json_decref(wanted);
+	free(text);
 }
 
 /* ---- A client connects ---- */
@@ -737,7 +889,7 @@ bool move_waits(const struct machine *machine, bool arriving, struct refusal *wh
 static void hand_to_worker(struct move *move)
 {
 	struct machine *machine = move->machine;
-	const struct arriving from = {move->config, move->fd, move->owner};
+	const struct arriving from = {move->config, move->fd, move->owner, move->storage != NULL};
 	struct refusal why;
 	bool good;
 
@@ -797,10 +949,11 @@ static void carry(struct move *move)
 	move->handed = move->arriving && move->off;
 	job_step(job_of(move), "carrying its files");
 	move->carrier = run_luggage(move, move->arriving ? "receive" : "send",
-				    json_pack("{s:s, s:s, s:b, s:O*}", "folder",
+				    json_pack("{s:s, s:s, s:b, s:O*, s:O*}", "folder",
 					      machine_path(move->machine, "", folder) ? folder : "",
 					      "owner", move->owner, "off", move->off, "token",
-					      json_object_get(move->checkpoints, "token")),
+					      json_object_get(move->checkpoints, "token"),
+					      "storage", move->arriving ? move->storage : NULL),
 				    move->fd, carried, wanted, &why);
 	if (move->carrier == NULL) {
 		free(wanted);
@@ -821,7 +974,7 @@ bool move_attach(struct machine *machine, bool arriving, int fd, void (*closed)(
 	move->fd = fd;
 	move->closed = closed;
 	move->closed_user = user;
-	if (move->checkpoints != NULL) {
+	if (move->checkpoints != NULL || move->storage != NULL) {
 		carry(move);
 	} else {
 		hand_to_worker(move);
@@ -937,8 +1090,10 @@ void move_met(struct machine *machine)
 
 	if (mark != NULL && machine->move == NULL && machine->queue == NULL &&
 	    job_new(machine, &actions[arrival != NULL],
-		    json_pack("{s:O, s:O*, s:b}", "owner", json_object_get(mark, "owner"), "to",
-			      json_object_get(mark, "to"), "resumed", true),
+		    json_pack("{s:O, s:O*, s:b, s:o*}", "owner", json_object_get(mark, "owner"),
+			      "to", json_object_get(mark, "to"), "resumed", true, "storage",
+			      json_is_true(json_object_get(mark, "storage")) ? json_object()
+									     : NULL),
 		    "(start of the service)", &why) == NULL) {
 		say("%s", why.detail);
 	}

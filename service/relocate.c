@@ -130,7 +130,7 @@ static bool add_document(struct plan *plan, const json_t *document)
 
 	json_array_foreach(json_object_get(document, "disks"), i, disk)
 	{
-		if (!good || !tree_is_written(disk)) {
+		if (!good || !settings_writes(disk)) {
 			continue;
 		}
 		if (json_object_get(disk, "parents") != NULL) {
@@ -337,7 +337,7 @@ static bool find_top(const struct tree *tree, const char *old, char number[24])
 
 	json_array_foreach(json_object_get(tree->wanted, "disks"), i, disk)
 	{
-		if (is_alive(tree) && tree_is_written(disk) &&
+		if (is_alive(tree) && settings_writes(disk) &&
 		    strcmp(member_text(disk, "file"), old) == 0) {
 			snprintf(number, 24, "%s%lld",
 				 strcmp(member_text(disk, "controller"), "ide") == 0 ? "ide:" : "",

@@ -248,6 +248,7 @@ struct arriving {
 	const json_t *config;
 	int stream; /* a connected socket, the caller's */
 	const char *owner;
+	bool disks; /* they come along */
 };
 /* A worker for the machine, from its saved state if there is one; or (not NULL) for one that comes.
  * False: why. */
@@ -325,7 +326,7 @@ bool tree_is_line(const char *file, const char *other);
 /* A document has a disk of this file, by the same name. */
 bool tree_names_file(const json_t *document, const char *file);
 /* A disk of a document that the guest writes to. */
-bool tree_is_written(const json_t *disk);
+bool settings_writes(const json_t *disk);
 /* A document in the folder of the process; that of a checkpoint, or (NULL) the machine's. False:
  * said why. */
 bool tree_write_document(const char *path, const json_t *document) MUST_CHECK;
@@ -438,6 +439,8 @@ struct offer {
 	const char *name, *owner, *from;
 	const json_t *document, *config;
 	const json_t *checkpoints; /* what is to be there for them; NULL: it has none */
+	/* By name, what the disks are that come along; NULL: they are on storage that both have. */
+	const json_t *storage;
 	bool check;
 };
 
@@ -447,6 +450,13 @@ bool offer_read(const json_t *body, struct offer *offer, struct refusal *why);
 bool offer_owner(const char *folder, const char *id, char *path) MUST_CHECK;
 /* A copy in which files are absolute. */
 json_t *offer_paths(const json_t *document, const char *folder);
+/* In both, disks that come along have the names that they have in the machine's folder there; and
+ * `names` says which file each is: {name: its description's question}. False: why. */
+bool offer_carried(json_t *document, json_t *config, json_t *names, struct refusal *why) MUST_CHECK;
+/* A disk as another host describes it, and as it is to be made here; its text is the object's.
+ * False: there is no such disk. */
+struct disk_create;
+bool offer_make(const json_t *described, struct disk_create *how) MUST_CHECK;
 /* The file of its first disk, of those that it writes if there are any; NULL: none. */
 const char *offer_disk(const json_t *document);
 uint64_t offer_memory(const json_t *config);
@@ -457,6 +467,7 @@ int shared_main(int argc, char **argv);
 /* `vmms --luggage VERB WHAT`, in a machine's folder. The exit status. */
 int luggage_main(int argc, char **argv);
 #define LUGGAGE_FOLDER "checkpoints.arriving" /* what has come, while the machine is not ours */
+#define LUGGAGE_DISKS  "disks.arriving" /* disks that were made for it then: their second names */
 /* The machine is ours, and what came with it. Once more is right. False: why. */
 bool luggage_keep(struct machine *machine, struct refusal *why) MUST_CHECK;
 /* There are files of checkpoints, of a machine that is not. */
@@ -473,6 +484,12 @@ bool move_waits(const struct machine *machine, bool arriving, struct refusal *wh
 /* It is there: a stream socket, and as of console_attach(). */
 bool move_attach(struct machine *machine, bool arriving, int fd, void (*closed)(void *user),
 		 void *user);
+/*
+ * What decides whose it is, where the two hosts share no file: the source says it (body NULL), and
+ * is told that the target has seen it; the target is told. Answers, later.
+ */
+void move_owner(struct request *request, struct machine *machine, bool arriving,
+		const json_t *body);
 /* True: its document is not to be used or changed, and why. */
 bool move_is_under_way(const struct machine *machine, struct refusal *why);
 /* What was under way at the end of the last vmms. */
@@ -561,6 +578,8 @@ void devices_give(struct request *request, const char *address, bool to_guests);
 json_t *storage_object(const struct service *service);
 /* The names of machines whose documents, or checkpoints, name this file. */
 json_t *storage_users(const struct service *service, const char *path);
+/* Another machine names this one of its files, too. */
+bool storage_is_shared(const struct machine *machine, const char *file);
 /* What documents and checkpoints name outside of the store. */
 json_t *storage_paths_elsewhere(const struct service *service);
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hosted/member.h"
 #include "service/service.h"
 
 #define TAGS_MAX  16
@@ -241,4 +242,11 @@ json_t *settings_for_worker(const struct machine *machine, const json_t *documen
 		json_object_set_new(config, "serial", json_pack("{s:s}", "to", "control"));
 	}
 	return config;
+}
+
+bool settings_writes(const json_t *disk)
+{
+	return strcmp(member_text(disk, "kind"), "dvd") != 0 &&
+	       !json_is_true(json_object_get(disk, "read-only")) &&
+	       json_is_string(json_object_get(disk, "file"));
 }

@@ -30,6 +30,7 @@
 #include "service/service.h"
 
 #define LOOK_EVERY_NS 50000000
+#define OPEN_TRIES    100
 #define TARGET_MS     60000 /* which a target has to put its name in, after its source has died */
 
 static bool fail(const char *what, int error)
@@ -149,6 +150,70 @@ static bool add_files(json_t *files, const char *folder, const json_t *document,
 	return added;
 }
 
+/* ---- Disks that come along ---- */
+
+/* A worker that writes to it is in nobody's way but for a moment. */
+static int open_in_use(const char *path, bool raw, struct disk **disk, struct disk_error *error)
+{
+	static const struct timespec moment = {.tv_nsec = LOOK_EVERY_NS};
+	const struct disk_open how = {.format = raw ? DISK_FORMAT_RAW : DISK_FORMAT_AUTO,
+				      .flags = DISK_READ_ONLY | DISK_NO_PARENT | DISK_NO_LOCK};
+	unsigned int tries = OPEN_TRIES;
+	int ret;
+
+	while ((ret = disk_open(path, &how, disk, error)) != 0 && --tries > 0) {
+		nanosleep(&moment, NULL);
+	}
+	return ret;
+}
+
+/* What another one has to be made as, to be the same. NULL: said why. */
+static json_t *describe_disk(const json_t *wanted)
+{
+	const char *path = member_text(wanted, "path");
+	struct disk_error error;
+	struct disk_info info;
+	struct disk *disk;
+	json_t *object = NULL;
+
+	if (open_in_use(path, json_is_true(json_object_get(wanted, "raw")), &disk, &error) != 0) {
+		say("%s", error.text);
+		return NULL;
+	}
+	if (disk_get_info(disk, 0, &info) != 0) {
+		(void)fail(path, EIO);
+	} else if (info.type == DISK_DIFFERENCING) {
+		say("%s: lies over another file, and comes along only without that; merge them",
+		    path);
+	} else {
+		object = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s}", "format",
+				   disk_format_name(info.format), "type",
+				   info.type == DISK_FIXED ? "fixed" : "dynamic", "size",
+				   (json_int_t)info.size, "block-size", (json_int_t)info.block_size,
+				   "sector-size", (json_int_t)info.sector_size, "physical-size",
+				   (json_int_t)info.physical_size, "allocated",
+				   (json_int_t)info.allocated, "id", info.id);
+	}
+	(void)disk_close(&disk, NULL);
+	return object;
+}
+
+static bool describe_disks(const json_t *names, json_t *described)
+{
+	const char *name;
+	json_t *wanted, *disk;
+
+	json_object_foreach((json_t *)names, name, wanted)
+	{
+		disk = describe_disk(wanted);
+		if (disk == NULL) {
+			return false;
+		}
+		json_object_set_new(described, name, disk);
+	}
+	return true;
+}
+
 static uint64_t size_of(const char *folder, const char *id, const char *ending)
 {
 	char path[PATH_MAX];
@@ -198,18 +263,27 @@ static bool make(const json_t *wanted)
 	const char *path = member_text(wanted, "owner"), *folder = member_text(wanted, "folder");
 	bool off = json_is_true(json_object_get(wanted, "off"));
 	char token[GUID_TEXT];
-	json_t *points = NULL;
+	json_t *points = NULL, *disks = json_object_get(wanted, "disks"),
+	       *storage = disks != NULL ? json_object() : NULL;
 	struct guid random;
 	int fd, ret = 0;
+
+	if (storage != NULL && !describe_disks(disks, storage)) {
+		json_decref(storage);
+		return false;
+	}
 
 	if (folder[0] != '\0') {
 		points = describe_points(folder, off);
 		if (points == NULL) {
+			json_decref(storage);
 			return false;
 		}
 	}
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0) {
+		json_decref(points);
+		json_decref(storage);
 		return fail(path, errno);
 	}
 	/* For one that is off it begins here: there is no worker that does. */
@@ -222,11 +296,12 @@ static bool make(const json_t *wanted)
 	if (ret != 0 || fsync(fd) != 0) {
 		(void)fail(path, ret != 0 ? -ret : errno);
 		json_decref(points);
+		json_decref(storage);
 		(void)unlink(path);
 		return false;
 	}
 	close(fd);
-	return answer(json_pack("{s:o*}", "checkpoints", points));
+	return answer(json_pack("{s:o*, s:o*}", "checkpoints", points, "storage", storage));
 }
 
 static const char *name_of(enum owner owner)
@@ -283,6 +358,7 @@ static bool is_taken_away(const json_t *wanted)
 static bool whose(const json_t *wanted)
 {
 	enum owner owner = OWNER_NOBODY;
+	struct owner_facts facts;
 	int fd, ret = 0;
 
 	if (is_taken_away(wanted)) {
@@ -299,9 +375,29 @@ static bool whose(const json_t *wanted)
 		ret = json_is_true(json_object_get(wanted, "close")) ? owner_close(fd, &owner)
 								     : owner_look(fd, &owner);
 	}
+	ret = ret == 0 ? owner_facts(fd, &facts) : ret;
 	close(fd);
-	return ret == 0 ? answer(json_pack("{s:s}", "whose", name_of(owner)))
+	return ret == 0 ? answer(json_pack("{s:s, s:b, s:b}", "whose", name_of(owner), "depends",
+					   facts.depends, "seen", facts.seen))
 			: fail(member_text(wanted, "owner"), -ret);
+}
+
+/* Where each side has a file of its own: what the source's says the target's is told, and then the
+ * source's that the target has seen it. */
+static bool tell(const json_t *wanted)
+{
+	const char *said = member_text(wanted, "whose");
+	int fd = open_owner(wanted), ret;
+	bool last;
+
+	if (fd < 0) {
+		return false;
+	}
+	ret = said[0] == '\0'
+		      ? owner_end(fd, OWNER_TARGET, &last)
+		      : owner_tell(fd, strcmp(said, "target") == 0 ? OWNER_TARGET : OWNER_SOURCE);
+	close(fd);
+	return ret == 0 ? answer(json_object()) : fail(member_text(wanted, "owner"), -ret);
 }
 
 /* It is ours, and our document says so: the other side has no use for the file, or has (`both`) to
@@ -391,7 +487,33 @@ static void check_points(json_t *problems, const json_t *points, const char *sto
 	}
 }
 
-static void check_disks(json_t *problems, const json_t *config)
+/* Room for disks that come along, each of which can be made. */
+static void check_storage(json_t *problems, const json_t *storage, const char *store)
+{
+	uint64_t needed = 0;
+	struct disk_create how;
+	const char *name;
+	json_t *disk;
+
+	json_object_foreach((json_t *)storage, name, disk)
+	{
+		json_int_t allocated = json_integer_value(json_object_get(disk, "allocated"));
+
+		if (!offer_make(disk, &how)) {
+			add(problems, name, ": it is a disk of no kind that is known here");
+		} else {
+			needed += how.type == DISK_FIXED ? how.size
+				  : allocated > 0        ? (uint64_t)allocated
+							 : 0;
+		}
+	}
+	if (needed != 0 && !file_has_room(store, needed)) {
+		add(problems, store, ": there is no room for its disks");
+	}
+}
+
+/* With storage only discs are to be here. */
+static void check_disks(json_t *problems, const json_t *config, bool storage)
 {
 	const json_t *disk;
 	size_t i;
@@ -400,7 +522,7 @@ static void check_disks(json_t *problems, const json_t *config)
 	{
 		const char *file = json_string_value(json_object_get(disk, "file"));
 
-		if (file != NULL) {
+		if (file != NULL && (!storage || is_dvd(disk))) {
 			check_file(problems, file, !is_dvd(disk));
 		}
 	}
@@ -437,11 +559,16 @@ static bool check(const json_t *wanted)
 {
 	const json_t *config = json_object_get(wanted, "config");
 	bool off = json_is_string(json_object_get(json_object_get(wanted, "checkpoints"), "token"));
+	const json_t *storage = json_object_get(wanted, "storage");
 	json_t *problems = json_array();
 
-	check_file(problems, member_text(wanted, "owner"), false);
+	if (storage == NULL) {
+		check_file(problems, member_text(wanted, "owner"), false);
+	} else {
+		check_storage(problems, storage, member_text(wanted, "store"));
+	}
 	if (!off) {
-		check_disks(problems, config);
+		check_disks(problems, config, storage != NULL);
 		check_memory(problems, wanted);
 	}
 	check_points(problems, json_object_get(wanted, "checkpoints"),
@@ -455,7 +582,8 @@ int shared_main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		bool (*run)(const json_t *wanted);
-	} verbs[] = {{"make", make}, {"whose", whose}, {"end", end}, {"check", check}};
+	} verbs[] = {
+		{"make", make}, {"whose", whose}, {"end", end}, {"tell", tell}, {"check", check}};
 	json_t *wanted;
 	bool done;
 

@@ -289,9 +289,9 @@ static bool open_display(struct machine *machine, json_t *config, struct worker_
 static bool open_stream(const struct arriving *from, json_t *config, struct worker_files *files)
 {
 	json_object_set_new(config, "receive",
-			    json_pack("{s:{s:i, s:s}, s:s}", "socket", "fd",
+			    json_pack("{s:{s:i, s:s}, s:s, s:b}", "socket", "fd",
 				      FIRST_FD + (int)files->count, "name", "the other host",
-				      "owner", from->owner));
+				      "owner", from->owner, "disks", from->disks));
 	files->fds[files->count] = fcntl(from->stream, F_DUPFD_CLOEXEC, 0);
 	return files->fds[files->count++] >= 0;
 }

@@ -83,6 +83,25 @@ json_t *storage_users(const struct service *service, const char *path)
 	return list;
 }
 
+bool storage_is_shared(const struct machine *machine, const char *file)
+{
+	json_t *users, *user;
+	char path[PATH_MAX];
+	bool shared = false;
+	size_t i;
+
+	if (file[0] != '/' && !machine_path(machine, file, path)) {
+		return false;
+	}
+	users = storage_users(machine->service, file[0] == '/' ? file : path);
+	json_array_foreach(users, i, user)
+	{
+		shared |= strcmp(json_string_value(user), machine->name) != 0;
+	}
+	json_decref(users);
+	return shared;
+}
+
 static void add_file(const struct service *service, json_t *files, const char *folder,
 		     const char *name, const struct stat *file)
 {

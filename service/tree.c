@@ -161,13 +161,6 @@ const char *tree_parent(const json_t *document)
 
 /* ---- Disks ---- */
 
-bool tree_is_written(const json_t *disk)
-{
-	return strcmp(member_text(disk, "kind"), "dvd") != 0 &&
-	       !json_is_true(json_object_get(disk, "read-only")) &&
-	       json_is_string(json_object_get(disk, "file"));
-}
-
 /* The dot of BASE-XXXXXXXX.avhdx; NULL: it has another name. */
 static const char *token_end(const char *file)
 {
@@ -230,7 +223,7 @@ static json_t *name_children(json_t *document, const char *token)
 	{
 		const char *file = member_text(disk, "file");
 
-		if (!tree_is_written(disk)) {
+		if (!settings_writes(disk)) {
 			continue;
 		}
 		if (json_is_true(json_object_get(disk, "direct")) ||
@@ -335,7 +328,7 @@ static void remove_files(const struct tree *tree, const json_t *document)
 	{
 		const char *file = member_text(disk, "file");
 
-		if (tree_is_written(disk) && token_end(file) != NULL &&
+		if (settings_writes(disk) && token_end(file) != NULL &&
 		    !is_needed(tree, document, file)) {
 			(void)unlink(file);
 		}

@@ -20,6 +20,7 @@
 #include "disk/disk.h"
 #include "hosted/listen.h"
 #include "hvs/hvs.h"
+#include "worker/carry.h"
 #include "worker/machine.h"
 #include "worker/offer.h"
 #include "hosted/owner.h"
@@ -27,10 +28,11 @@
 #include "worker/say.h"
 #include "worker/wire.h"
 
-#define HELLO_SECONDS 30u
-#define QUIET_SECONDS 600u /* a source whose disk does not answer may be silent for long */
-#define SEND_SECONDS  10u
-#define RETRY_NS      100000000
+#define HELLO_SECONDS  30u
+#define QUIET_SECONDS  600u /* a source whose disk does not answer may be silent for long */
+#define SEND_SECONDS   10u
+#define ANSWER_SECONDS 60u
+#define RETRY_NS       100000000
 
 struct arrival {
 	struct machine *machine;
@@ -49,6 +51,13 @@ struct arrival {
 static bool refuse(struct arrival *r, const char *what, const char *why)
 {
 	snprintf(r->why, sizeof(r->why), "%s%s", what, why);
+	say("--receive %s: %s", r->machine->config->receive.path, r->why);
+	return false;
+}
+
+/* The text is there already. */
+static bool refuse_said(const struct arrival *r)
+{
 	say("--receive %s: %s", r->machine->config->receive.path, r->why);
 	return false;
 }
@@ -171,21 +180,22 @@ static bool read_hello(struct arrival *r, struct offer *offer)
 	struct state_reader list;
 	struct state_fault fault;
 	struct wire_hello hello;
+	uint32_t lowest = r->machine->config->receive_disks ? WIRE_DISKS : 1;
 	char what[80];
 
 	if (r->frame.type != WIRE_HELLO || r->frame.length < sizeof(hello)) {
 		return refuse(r, "what has connected is no worker", "");
 	}
 	memcpy(&hello, r->frame.payload, sizeof(hello));
-	if (hello.lowest > WIRE_VERSION || hello.highest < WIRE_VERSION) {
-		snprintf(what, sizeof(what), "versions %u to %u there, %u here", hello.lowest,
-			 hello.highest, WIRE_VERSION);
+	if (hello.lowest > WIRE_VERSION || hello.highest < lowest) {
+		snprintf(what, sizeof(what), "versions %u to %u there, %u to %u here", hello.lowest,
+			 hello.highest, lowest, WIRE_VERSION);
 		return refuse(r, what, "");
 	}
 	memcpy(r->token, hello.token, sizeof(r->token));
 	list = state_reader(r->frame.payload + sizeof(hello), r->frame.length - sizeof(hello),
 			    &fault);
-	if (!offer_read(offer, &list)) {
+	if (!offer_read(offer, &list, hello.highest >= WIRE_DISKS)) {
 		return refuse(r, "what is offered ", fault.what);
 	}
 	return true;
@@ -203,13 +213,18 @@ static bool compare(struct arrival *r, const struct offer *wanted)
 
 	offer_of_config(&had, r->machine->config);
 	offer_add_firmware(&had, &r->machine->firmware);
+	if (r->machine->config->receive_disks) {
+		carry_offer(r->machine, &had);
+	}
 	if (!offer_fits(wanted, &had, text, sizeof(text))) {
 		return refuse(r, text, "");
 	}
-	ret = owner_check(r->owner, r->token);
-	return ret == 0 ||
-	       refuse(r, "the owner file: ",
-		      ret == -ESTALE ? "it is not the one that the source has" : strerror(-ret));
+	ret = r->machine->config->receive_disks ? owner_begin(r->owner, r->token)
+						: owner_check(r->owner, r->token);
+	return ret == 0 || refuse(r, "the owner file: ",
+				  ret == -ESTALE   ? "it is not the one that the source has"
+				  : ret == -EINVAL ? "something else is in it; give an empty one"
+						   : strerror(-ret));
 }
 
 bool arrival_begin(struct machine *machine)
@@ -223,6 +238,9 @@ bool arrival_begin(struct machine *machine)
 	if (!accept_source(r) || !receive_frame(r, HELLO_SECONDS) || !read_hello(r, &offer) ||
 	    !compare(r, &offer)) {
 		return false;
+	}
+	if (machine->config->receive_disks) {
+		carry_know(machine, &offer);
 	}
 	machine->boot.no_flush_calls = offer.no_flush_calls;
 	return memory_set_added(&machine->memory, offer.added) ||
@@ -298,6 +316,22 @@ static bool take_end(struct arrival *r)
 	       refuse(r, "its list of parts is not whole", "");
 }
 
+static bool flush(struct arrival *r)
+{
+	return carry_flush(r->machine, r->why, sizeof(r->why)) || refuse_said(r);
+}
+
+static bool take_disk(struct arrival *r)
+{
+	return carry_take(r->machine, &r->frame, r->why, sizeof(r->why)) || refuse_said(r);
+}
+
+static bool take_flush(struct arrival *r)
+{
+	return flush(r) && (wire_send(&r->wire, WIRE_FLUSHED, NULL, 0, SEND_SECONDS) == 0 ||
+			    refuse(r, "the connection was cut", ""));
+}
+
 static bool receive_all(struct arrival *r)
 {
 	for (;;) {
@@ -317,6 +351,15 @@ static bool receive_all(struct arrival *r)
 			break;
 		case WIRE_END:
 			return take_end(r);
+		case WIRE_DISK:
+		case WIRE_FLUSH:
+			if (!r->machine->config->receive_disks) {
+				return refuse(r, "a disk comes that is not waited for", "");
+			}
+			if (!(r->frame.type == WIRE_DISK ? take_disk : take_flush)(r)) {
+				return false;
+			}
+			break;
 		default:
 			return refuse(r, "a frame comes that is none", "");
 		}
@@ -347,7 +390,7 @@ bool arrival_state(struct machine *machine)
 	if (!receive_all(r) || !adopt(r)) {
 		return false;
 	}
-	if (!disks_open_late(machine, &error)) {
+	if (!machine->config->receive_disks && !disks_open_late(machine, &error)) {
 		snprintf(r->why, sizeof(r->why), "%s", error.text);
 		return false;
 	}
@@ -400,6 +443,51 @@ static bool keep_files(struct arrival *r)
 	return ret == 0 || refuse(r, "the file of its TPM's state: ", strerror(-ret));
 }
 
+/* `said`, if it is known; else what is in our file before long. */
+static bool keep_answer(struct arrival *r, enum owner said, enum owner *whose)
+{
+	static const struct timespec moment = {.tv_nsec = RETRY_NS};
+	int ret;
+
+	for (;;) {
+		ret = said != OWNER_NOBODY ? owner_ask(r->owner, r->token, said, whose)
+					   : owner_look(r->owner, whose);
+		if (ret == 0 && *whose != OWNER_NOBODY) {
+			return true;
+		}
+		if (is_given_up(r) || ret == -ESTALE) {
+			return refuse(r, "it is not known whose the machine is", "");
+		}
+		nanosleep(&moment, NULL);
+	}
+}
+
+/*
+ * Only the source's file says whose it is. Its answer is kept in ours, which is looked at also when
+ * none comes: whoever has asked the source elsewhere writes it there.
+ */
+static bool ask_source(struct arrival *r, enum owner *whose)
+{
+	uint32_t said = OWNER_NOBODY;
+	int ret = owner_depend(r->owner, r->token);
+
+	if (ret != 0) {
+		return refuse(r, "its owner file: ", strerror(-ret));
+	}
+	if (wire_send(&r->wire, WIRE_ASK, NULL, 0, SEND_SECONDS) == 0 &&
+	    wire_receive(&r->wire, &r->frame, ANSWER_SECONDS) == 0 && r->frame.type == WIRE_OWNER &&
+	    r->frame.length == sizeof(said)) {
+		memcpy(&said, r->frame.payload, sizeof(said));
+	}
+	if (said == OWNER_SOURCE || said == OWNER_TARGET) {
+		return keep_answer(r, (enum owner)said, whose);
+	}
+	say("--receive %s: the source has been asked whether the machine is here now, and its "
+	    "answer did not come; vm migrate --finish asks again",
+	    r->machine->config->receive.path);
+	return keep_answer(r, OWNER_NOBODY, whose);
+}
+
 bool arrival_take(struct machine *machine)
 {
 	struct arrival *r = machine->arrival;
@@ -408,7 +496,8 @@ bool arrival_take(struct machine *machine)
 	if (r == NULL) {
 		return true;
 	}
-	if (!keep_files(r) || !wait_for_answer(r, &whose)) {
+	if (!keep_files(r) || !(machine->config->receive_disks ? flush(r) && ask_source(r, &whose)
+							       : wait_for_answer(r, &whose))) {
 		return false;
 	}
 	return whose == OWNER_TARGET ||

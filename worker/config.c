@@ -64,6 +64,9 @@ static const char help[] =
 	"                    the file that says meanwhile whose the machine is, the same as at the "
 	"other side;\n"
 	"                    without it SOCKET.owner\n"
+	"  --receive-disks   its disks come along, into new ones of their sizes that --disk names; "
+	"the file\n"
+	"                    is this side's alone then\n"
 	"  --vga             it has a screen: VMBus' display, with firmware a VGA too\n"
 	"  --vnc unix:PATH   that, and it is shown on a socket to viewers that speak VNC, whose "
 	"keyboard and\n"
@@ -349,7 +352,7 @@ static void set_socket(json_t *document, const char *key, const char *word)
 	json_object_set_new(document, key, object);
 }
 
-/* Two options, one object. */
+/* Three options, one object. */
 static void set_receive(json_t *document, const char *key, const char *word)
 {
 	json_t *object = json_object_get(document, "receive");
@@ -358,7 +361,12 @@ static void set_receive(json_t *document, const char *key, const char *word)
 		object = json_object();
 		json_object_set_new(document, "receive", object);
 	}
-	json_object_set_new(object, strcmp(key, "receive") == 0 ? "socket" : "owner", text(word));
+	if (word == NULL) {
+		json_object_set_new(object, "disks", json_true());
+	} else {
+		json_object_set_new(object, strcmp(key, "receive") == 0 ? "socket" : "owner",
+				    text(word));
+	}
 }
 
 /* A screen's. */
@@ -453,6 +461,7 @@ static const struct option option_table[] = {
 	{"restore", required_argument, NULL, TEXT},
 	{"receive", required_argument, NULL, RECEIVE},
 	{"receive-owner", required_argument, NULL, RECEIVE},
+	{"receive-disks", no_argument, NULL, RECEIVE},
 	{"vga", no_argument, NULL, FLAG},
 	{"vnc", required_argument, NULL, SHOW},
 	{"rdp", required_argument, NULL, SHOW},

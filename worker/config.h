@@ -122,13 +122,14 @@ struct config {
 	struct config_file
 		receive; /* a socket at which a machine comes from another worker; none: it does not */
 	struct config_file receive_owner; /* whose it is meanwhile; none: beside that socket */
-	int device;                       /* the hypervisor's, inherited; -1: to be opened */
-	struct config_file crash_log;     /* to whose end a crash of the guest is written */
-	const char *append;               /* "" if none was given */
-	uint64_t memory;                  /* bytes */
-	uint64_t memory_minimum;          /* bytes; 0: the guest has all of them for good */
-	uint64_t memory_maximum; /* bytes; to which memory can be added: at least `memory` */
-	uint64_t memory_weight;  /* of its guest's, for who divides memory among guests; 0 to 100 */
+	bool receive_disks;           /* the disks that the guest writes are new, and come along */
+	int device;                   /* the hypervisor's, inherited; -1: to be opened */
+	struct config_file crash_log; /* to whose end a crash of the guest is written */
+	const char *append;           /* "" if none was given */
+	uint64_t memory;              /* bytes */
+	uint64_t memory_minimum;      /* bytes; 0: the guest has all of them for good */
+	uint64_t memory_maximum;      /* bytes; to which memory can be added: at least `memory` */
+	uint64_t memory_weight; /* of its guest's, for who divides memory among guests; 0 to 100 */
 	uint64_t
 		memory_buffer; /* per cent that its guest is to have beyond its demand; 5 to 2000 */
 	unsigned int vps;

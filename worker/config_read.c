@@ -290,6 +290,7 @@ static bool read_receive(struct form *form, const json_t *value, void *into)
 	static const struct form_member members[] = {
 		{"socket", FORM_OTHER, .required = true, AT(receive), .read = read_file},
 		{"owner", FORM_OTHER, AT(receive_owner), .read = read_file},
+		{"disks", FORM_FLAG, AT(receive_disks)},
 	};
 	struct config *config = form->user;
 	int type = 0;

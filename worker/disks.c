@@ -104,7 +104,7 @@ static const char *option_of(const struct config_disk *wanted)
 	return wanted->dvd ? "--dvd" : "--disk";
 }
 
-bool disks_open(struct machine *machine)
+static bool disks_open(struct machine *machine)
 {
 	const struct config *config = machine->config;
 	unsigned int i;
@@ -201,7 +201,7 @@ static int find_given(const struct config_disk *wanted, int *fds, unsigned int *
 	return 0;
 }
 
-bool disks_find(struct machine *machine)
+static bool disks_find(struct machine *machine)
 {
 	const struct config *config = machine->config;
 	struct disks_found *found = calloc(1, sizeof(*found));
@@ -234,6 +234,14 @@ bool disks_find(struct machine *machine)
 		}
 	}
 	return ret == 0;
+}
+
+bool disks_begin(struct machine *machine)
+{
+	const struct config *config = machine->config;
+	bool elsewhere = config->receive.path != NULL && !config->receive_disks;
+
+	return (elsewhere ? disks_find : disks_open)(machine);
 }
 
 bool disks_open_late(struct machine *machine, struct disk_error *why)
@@ -321,9 +329,9 @@ static int create_controller(struct machine *machine, unsigned int place, bool h
 	return *storage != NULL ? 0 : storage_create(machine->bus, &config, storage);
 }
 
-/* `name` is what the disk is known by where its file does not say. */
+/* `name` is what the disk is known by where its file does not say, or (not NULL) `id`. */
 static int make_unit(struct storage_unit *unit, enum storage_kind kind, struct disk *disk,
-		     const char *name)
+		     const char *name, const uint8_t *id)
 {
 	struct disk_info info = {.id = ""};
 	/* The same disk with each checkpoint: a differencing VHD has another identity than its
@@ -331,61 +339,48 @@ static int make_unit(struct storage_unit *unit, enum storage_kind kind, struct d
 	int ret = disk != NULL ? disk_get_info(disk, disk_layer_count(disk) - 1, &info) : 0;
 
 	*unit = (struct storage_unit){.kind = kind, .disk = disk};
-	identify(info.id[0] != '\0' ? info.id : name, unit->id);
+	if (info.id[0] == '\0' && id != NULL) {
+		memcpy(unit->id, id, sizeof(unit->id));
+	} else {
+		identify(info.id[0] != '\0' ? info.id : name, unit->id);
+	}
 	return ret;
-}
-
-static int attach_unit(struct storage *storage, struct storage_address address,
-		       enum storage_kind kind, struct disk *disk, const char *name)
-{
-	struct storage_unit unit;
-	int ret = make_unit(&unit, kind, disk, name);
-
-	return ret != 0 ? ret : storage_attach(storage, address, &unit);
 }
 
 /* The same unit at the emulated controller, by the serial number that VMBus shows more of. */
 static int add_drive(struct machine *machine, unsigned int place, struct storage *storage,
-		     enum storage_kind kind, struct disk *disk, const char *name)
+		     const struct storage_unit *unit, const char *name)
 {
-	struct ide_identity identity = {.kind = kind == STORAGE_DVD ? IDE_CD : IDE_DISK};
-	struct storage_unit unit;
+	const struct disk *disk = unit->disk;
+	struct ide_identity identity = {.kind = unit->kind == STORAGE_DVD ? IDE_CD : IDE_DISK};
 	unsigned int i;
-	int ret = make_unit(&unit, kind, disk, name);
 
-	if (ret == 0 && kind == STORAGE_DISK && disk_sector_size(disk) != IDE_SECTOR) {
+	if (unit->kind == STORAGE_DISK && disk_sector_size(disk) != IDE_SECTOR) {
 		say("%s: its sectors are of %u bytes, and IDE knows 512: convert it, or attach it "
 		    "with ,scsi",
 		    name, disk_sector_size(disk));
-		ret = -EINVAL;
+		return -EINVAL;
 	}
-	if (ret != 0) {
-		return ret;
-	}
-	if (kind == STORAGE_DISK) {
+	if (unit->kind == STORAGE_DISK) {
 		identity.sectors = disk_size(disk) / IDE_SECTOR;
 		identity.physical_bytes = disk_physical_size(disk);
 	}
 	for (i = 0; i < IDE_SERIAL_CHARS / 2; i++) {
-		snprintf(identity.serial + 2 * i, 3, "%02x", unit.id[i]);
+		snprintf(identity.serial + 2 * i, 3, "%02x", unit->id[i]);
 	}
 	return drives_add(machine, storage, address_of(place), &identity);
 }
 
 /* The same unit on USB, by its name in capitals. */
-static int add_usb(struct machine *machine, unsigned int place, enum storage_kind kind,
-		   struct disk *disk, const char *name)
+static int add_usb(struct machine *machine, unsigned int place, const struct storage_unit *unit)
 {
 	char serial[USB_STORAGE_SERIAL + 1];
-	struct storage_unit unit;
 	unsigned int i;
-	int ret = make_unit(&unit, kind, disk, name);
 
 	for (i = 0; i < USB_STORAGE_SERIAL / 2; i++) {
-		snprintf(serial + 2 * i, 3, "%02X", unit.id[i]);
+		snprintf(serial + 2 * i, 3, "%02X", unit->id[i]);
 	}
-	return ret != 0 ? ret
-			: drives_add_usb(machine, machine->disks.scsi, address_of(place), serial);
+	return drives_add_usb(machine, machine->disks.scsi, address_of(place), serial);
 }
 
 bool disks_want_usb(const struct config *config)
@@ -430,24 +425,30 @@ static int attach(struct machine *machine, unsigned int index)
 	struct disk *file = disks->places[place].file;
 	char *name = strdup(wanted->file.path != NULL ? wanted->file.path : "");
 	enum storage_kind kind = wanted->dvd ? STORAGE_DVD : STORAGE_DISK;
+	struct storage_unit unit;
 	int ret = name != NULL
 			  ? create_controller(machine, place, is_ide(place) && wanted->dvd, storage)
 			  : -ENOMEM;
 
 	if (ret == 0) {
-		ret = attach_unit(*storage, address_of(place), kind, file, name);
+		ret = make_unit(&unit, kind, file, name,
+				disks->places[place].has_id ? disks->places[place].id : NULL);
+	}
+	if (ret == 0) {
+		ret = storage_attach(*storage, address_of(place), &unit);
 	}
 	if (ret == 0 && is_ide(place) && machine->config->generation == 1) {
-		ret = add_drive(machine, place, *storage, kind, file, name);
+		ret = add_drive(machine, place, *storage, &unit, name);
 	}
 	if (ret == 0 && wanted->usb) {
-		ret = add_usb(machine, place, kind, file, name);
+		ret = add_usb(machine, place, &unit);
 	}
 	if (ret != 0) {
 		free(name);
 		return ret;
 	}
 	set_place(&disks->places[place], file, true, wanted->dvd, name);
+	memcpy(disks->places[place].id, unit.id, sizeof(unit.id));
 	return 0;
 }
 
@@ -530,6 +531,7 @@ struct task {
 	char *name;
 	int fds[CONTROL_FILES_MAX];
 	struct disk *disk; /* what was there before; after work() what is there now */
+	uint8_t id[16];    /* by which the guest knows that */
 	bool changed;
 };
 
@@ -584,6 +586,7 @@ static int explain(struct job *job, int ret)
 static int attach_work(struct job *job)
 {
 	struct task *task = job->subject;
+	struct storage_unit unit;
 	struct disk *disk;
 	int ret = open_given(job, task, &disk);
 
@@ -591,9 +594,12 @@ static int attach_work(struct job *job)
 		return ret;
 	}
 	job_step(job, "showing it to the guest");
-	ret = attach_unit(task->scsi, address_of(task->number),
-			  task->kind == DISKS_ATTACH_DVD ? STORAGE_DVD : STORAGE_DISK, disk,
-			  task->name);
+	ret = make_unit(&unit, task->kind == DISKS_ATTACH_DVD ? STORAGE_DVD : STORAGE_DISK, disk,
+			task->name, NULL);
+	if (ret == 0) {
+		ret = storage_attach(task->scsi, address_of(task->number), &unit);
+		memcpy(task->id, unit.id, sizeof(task->id));
+	}
 	if (ret != 0) {
 		(void)close_file(&disk, NULL);
 		return explain(job, ret);
@@ -651,6 +657,7 @@ static void finish(struct job *job)
 		set_place(task->place, task->disk, task->kind != DISKS_DETACH,
 			  task->kind == DISKS_ATTACH_DVD || task->kind == DISKS_CHANGE_DVD,
 			  task->name);
+		memcpy(task->place->id, task->id, sizeof(task->id));
 		task->name = NULL;
 	}
 	free(task->name);

@@ -116,6 +116,8 @@ struct integration_host;
 struct job;
 
 struct disk_place {
+	uint8_t id[16]; /* by which the guest knows a disk */
+	bool has_id; /* ... before it is there: what one is known by that says nothing of itself */
 	struct disk *file; /* NULL: none, or an empty drive */
 	char *name;        /* the file's, as it was given */
 	char *mirror;      /* that of a copy that has all that is written, too; NULL: none */
@@ -143,7 +145,7 @@ struct disks {
 	struct disk_place places[CONFIG_DISKS_MAX];
 	struct storage *scsi, *ide[CONFIG_IDE_MAX];
 	struct disks_closing *closing; /* NULL: not yet */
-	struct disks_found *found;     /* disks_find(); NULL: not, or they were opened */
+	struct disks_found *found;     /* files whose disks another worker has; NULL: none */
 };
 
 struct drives;
@@ -340,15 +342,14 @@ void bus_timer_fired(struct machine *machine);
 void hypercall_handle(struct machine *machine, struct vp_exit *exit);
 
 /* disks.c: the files of the command line, then the controllers they are at. False: said why. */
-bool disks_open(struct machine *machine) MUST_CHECK;
+bool disks_begin(struct machine *machine) MUST_CHECK;
 bool disks_attach(struct machine *machine) MUST_CHECK;
 /*
- * For a machine that comes from another worker, which has its disks until then: their files are
- * opened, and the controllers made, before the sandbox closes; disks_open_late() makes disks of the
- * files, and then disks_attach() has a place for them. False: said why; the last of that is in
- * `why`.
+ * For a machine that comes from another worker, which has its disks until then, so that
+ * disks_begin() opened no more than their files: the controllers are made before the sandbox
+ * closes; disks_open_late() makes disks of the files, and then disks_attach() has a place for them.
+ * False: said why; the last of that is in `why`.
  */
-bool disks_find(struct machine *machine) MUST_CHECK;
 bool disks_make_controllers(struct machine *machine) MUST_CHECK;
 /* One of them is on USB. */
 bool disks_want_usb(const struct config *config);

@@ -239,8 +239,7 @@ int main(int argc, char **argv)
 	 * last. */
 	if (!config_fits_host(&config) || !hvsock_begin(&machine) || !open_files(&machine) ||
 	    !tpm_open(&machine.tpm, &machine.board, &config) || !crash_open(&machine) ||
-	    !sound_open(&machine.sound, &config) ||
-	    !(config.receive.path != NULL ? disks_find : disks_open)(&machine) ||
+	    !sound_open(&machine.sound, &config) || !disks_begin(&machine) ||
 	    !open_backend(&machine) || (config.receive.path != NULL && !arrival_open(&machine)) ||
 	    (config.restore.path != NULL && !saved_open(&machine, &config)) ||
 	    !machine_create(&machine) || !networks_attach(&machine) || !assigned_attach(&machine) ||

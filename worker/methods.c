@@ -36,6 +36,7 @@ struct parameters {
 	bool read_only, raw, force, restart, overwrite, make_path;
 	unsigned int service, pool, type;
 	uint64_t from, seconds, downtime, rounds;
+	bool disks;
 	const char *key, *value, *path;
 	uint64_t adapter;
 	bool dhcp;
@@ -664,7 +665,8 @@ static json_t *run_migrate(struct rpc_request *request, const struct parameters 
 	struct migrate_request wanted = {.fd = request->fds[0],
 					 .owner = request->fds[1],
 					 .downtime_ms = p->downtime,
-					 .rounds = p->rounds};
+					 .rounds = p->rounds,
+					 .disks = p->disks};
 	const char *obstacle = migrate_obstacle(machine);
 	struct job *job;
 
@@ -1573,6 +1575,7 @@ static const struct form_member freeze_members[] = {
 static const struct form_member migrate_members[] = {
 	{"downtime", FORM_NUMBER, AT(downtime), .most = CONTROL_DOWNTIME_MOST},
 	{"rounds", FORM_NUMBER, AT(rounds), .least = 1, .most = CONTROL_ROUNDS_MOST},
+	{"disks", FORM_FLAG, AT(disks)},
 };
 static const struct form_member copy_members[] = {
 	{"path", FORM_TEXT, .required = true, AT(path), .least = 1, .most = CONTROL_NAME_MAX},

@@ -26,6 +26,7 @@
 #include "vmbus/vmbus.h"
 #include "vsp/socket/socket.h"
 #include "worker/assigned.h"
+#include "worker/carry.h"
 #include "worker/control.h"
 #include "worker/job.h"
 #include "worker/machine.h"
@@ -39,7 +40,8 @@
 #define SCAN_BLOCKS    512u /* whose pages are asked for at once: 16 KiB of bits */
 #define ANSWER_SECONDS 30u
 #define SEND_SECONDS   30u
-#define RUN_SECONDS    60u /* which a target has from END on */
+#define RUN_SECONDS    60u  /* which a target has from END on */
+#define FLUSH_SECONDS  600u /* a disk may take its time */
 #define ROUNDS_IN_VAIN 3u
 #define RETRY_NS       100000000
 
@@ -47,6 +49,7 @@ struct migration {
 	struct machine *machine; /* [I] */
 	struct job *job;         /* [I] */
 	struct migrate_request request;
+	struct carrier carrier;           /* [T] of its disks, if they come along */
 	struct wire wire;                 /* [T] */
 	uint8_t token[OWNER_TOKEN_BYTES]; /* [I] */
 	uint64_t blocks;                  /* [I] */
@@ -121,8 +124,9 @@ static int receive_answer(struct migration *m, enum wire_type wanted, unsigned i
 
 static int say_hello(struct migration *m)
 {
-	struct wire_hello hello = {.lowest = WIRE_VERSION, .highest = WIRE_VERSION};
-	uint8_t bytes[1024];
+	struct wire_hello hello = {.lowest = m->request.disks ? WIRE_DISKS : 1,
+				   .highest = WIRE_VERSION};
+	uint8_t bytes[4096];
 	struct state_writer writer = state_writer(bytes, sizeof(bytes));
 	struct offer offer;
 	struct iovec parts[2] = {{&hello, sizeof(hello)}, {bytes, 0}};
@@ -130,6 +134,9 @@ static int say_hello(struct migration *m)
 
 	job_step(m->job, "asking the target");
 	offer_of_machine(&offer, m->machine);
+	if (m->request.disks) {
+		carry_offer(m->machine, &offer);
+	}
 	offer_write(&offer, &writer);
 	CHECK(state_fits(&writer));
 	parts[1].iov_len = writer.used;
@@ -274,23 +281,85 @@ static int send_block(struct migration *m, uint64_t block)
 	return wire_send(&m->wire, WIRE_PAGES, parts, 2, SEND_SECONDS);
 }
 
+/* Between two frames. */
+static int look_up(void *user)
+{
+	struct migration *m = user;
+	int ret;
+
+	if (is_given_up(m)) {
+		return -ECANCELED;
+	}
+	if (wire_is_readable(&m->wire)) { /* nothing good */
+		ret = receive_answer(m, WIRE_RUNS, ANSWER_SECONDS);
+		return ret != 0 ? ret : fail(m, -EPROTO, "the target says what was not asked", "");
+	}
+	return 0;
+}
+
+/* ---- Disks that come along ---- */
+
+static int fail_disks(struct migration *m, int ret)
+{
+	return ret == 0 || m->job->error.text[0] != '\0' ? ret
+	       : m->carrier.reading                      ? fail(m, ret, "", m->carrier.why)
+							 : fail_send(m, ret);
+}
+
+/* As it takes its time, it is waited for while the guest runs. */
+static int flush_disks(struct migration *m)
+{
+	int ret = wire_send(&m->wire, WIRE_FLUSH, NULL, 0, SEND_SECONDS);
+
+	return ret != 0 ? fail_send(m, ret) : receive_answer(m, WIRE_FLUSHED, FLUSH_SECONDS);
+}
+
+static int send_disks(struct migration *m)
+{
+	int ret;
+
+	m->carrier.machine = m->machine;
+	m->carrier.wire = &m->wire;
+	m->carrier.between = look_up;
+	m->carrier.user = m;
+	job_step(m->job, "copying the disks");
+	ret = carrier_begin(&m->carrier);
+	if (ret != 0) {
+		return fail(m, ret, "its disks: ", strerror(-ret));
+	}
+	ret = fail_disks(m, carrier_send_all(&m->carrier));
+	return ret != 0 ? ret : flush_disks(m);
+}
+
+/* What is to be sent, as pages; how much was, since. */
+static uint64_t all_left(const struct migration *m)
+{
+	return atomic_load(&m->left) +
+	       (m->request.disks ? carrier_left(&m->carrier) / MEMORY_PAGE : 0);
+}
+
+static uint64_t all_sent(const struct migration *m)
+{
+	return m->pages + m->carrier.sent / MEMORY_PAGE;
+}
+
+/* ---- Rounds ---- */
+
 static int send_pending(struct migration *m)
 {
 	uint64_t block;
-	int ret = 0;
+	int ret = m->request.disks ? fail_disks(m, carrier_send_changes(&m->carrier)) : 0;
 
+	if (ret != 0) {
+		return ret;
+	}
 	for (block = 0; block < m->blocks && ret == 0; block++) {
 		if (!any_bit(bits_of(m, block))) {
 			continue;
 		}
-		if (is_given_up(m)) {
-			return -ECANCELED;
-		}
-		if (wire_is_readable(&m->wire)) { /* nothing good */
-			ret = receive_answer(m, WIRE_RUNS, ANSWER_SECONDS);
-			return ret != 0
-				       ? ret
-				       : fail(m, -EPROTO, "the target says what was not asked", "");
+		ret = look_up(m);
+		if (ret != 0) {
+			return ret;
 		}
 		ret = send_block(m, block);
 		if (ret != 0) {
@@ -310,9 +379,12 @@ static int send_rounds(struct migration *m)
 	uint64_t least = UINT64_MAX;
 
 	for (;;) {
-		uint64_t begin = clock_ns(CLOCK_MONOTONIC), pages = m->pages, took, left;
+		uint64_t begin = clock_ns(CLOCK_MONOTONIC), pages = all_sent(m), took, left;
 		int ret = send_pending(m);
 
+		if (ret == 0 && m->request.disks) {
+			ret = flush_disks(m);
+		}
 		if (ret == 0) {
 			ret = collect(m);
 		}
@@ -320,8 +392,8 @@ static int send_rounds(struct migration *m)
 			return ret;
 		}
 		took = clock_ns(CLOCK_MONOTONIC) - begin;
-		pages = m->pages - pages;
-		left = atomic_load(&m->left);
+		pages = all_sent(m) - pages;
+		left = all_left(m);
 		if (left == 0 || pages == 0 || m->rounds >= m->request.rounds ||
 		    took / pages * left <= m->request.downtime_ms * 1000000) {
 			return 0;
@@ -341,6 +413,9 @@ static int copy_work(struct job *job)
 	struct migration *m = job->subject;
 	int ret = say_hello(m);
 
+	if (ret == 0 && m->request.disks) {
+		ret = send_disks(m);
+	}
 	if (ret != 0) {
 		return ret;
 	}
@@ -387,6 +462,34 @@ static int send_list(struct migration *m)
 	return wire_send(&m->wire, WIRE_END, &part, 1, SEND_SECONDS);
 }
 
+static void tell_owner(struct migration *m, enum owner whose)
+{
+	uint32_t said = whose;
+	const struct iovec part = {&said, sizeof(said)};
+
+	(void)!wire_send(&m->wire, WIRE_OWNER, &part, 1, SEND_SECONDS);
+}
+
+/* Where the file is ours alone the target's name is put in by us, when it asks. Whether it has
+ * heard that it says by running. */
+static int answer_target(struct migration *m)
+{
+	int ret = receive_answer(m, WIRE_ASK, FLUSH_SECONDS);
+	enum owner whose;
+	bool last;
+
+	if (ret != 0) {
+		return ret;
+	}
+	ret = owner_ask(m->request.owner, m->token, OWNER_TARGET, &whose);
+	if (ret != 0 || whose != OWNER_TARGET) {
+		return fail(m, ret != 0 ? ret : -EPROTO, "the owner file: ", strerror(-ret));
+	}
+	tell_owner(m, whose);
+	ret = receive_answer(m, WIRE_RUNS, RUN_SECONDS);
+	return ret != 0 ? ret : owner_end(m->request.owner, OWNER_TARGET, &last);
+}
+
 /* All that the target needs. What is answered first, in the list, may be in guest memory, so that
  * comes before the pages. */
 static int send_rest(struct migration *m)
@@ -404,16 +507,20 @@ static int send_rest(struct migration *m)
 	if (ret != 0) {
 		return ret;
 	}
-	job_step(m->job, "letting go of the disks");
-	ret = disks_let_go(m->machine, &error);
-	if (ret != 0) {
-		return fail(m, ret, "", error.text);
+	if (!m->request.disks) {
+		job_step(m->job, "letting go of the disks");
+		ret = disks_let_go(m->machine, &error);
+		if (ret != 0) {
+			return fail(m, ret, "", error.text);
+		}
 	}
 	m->let_go = true;
 	networks_let_go(m->machine);
 	job_step(m->job, "handing over");
 	ret = send_list(m);
-	return ret != 0 ? fail_send(m, ret) : receive_answer(m, WIRE_RUNS, RUN_SECONDS);
+	return ret != 0           ? fail_send(m, ret)
+	       : m->request.disks ? answer_target(m)
+				  : receive_answer(m, WIRE_RUNS, RUN_SECONDS);
 }
 
 static void rest(void)
@@ -446,6 +553,9 @@ static void take_back(struct migration *m)
 {
 	struct disk_error error;
 
+	if (m->request.disks) {
+		return; /* they were not let go of: nobody else has them */
+	}
 	while (disks_take_back(m->machine, &error) != 0) {
 		job_step(m->job, "waiting for the target to let go of the disks");
 		if (atomic_load(&m->machine->stop) != STOP_NONE) {
@@ -468,6 +578,9 @@ static void *hand_over(void *argument)
 		m->result = 0;
 		m->downtime_ns = clock_ns(CLOCK_MONOTONIC) - m->paused_at;
 	} else {
+		if (m->asking && m->request.disks) {
+			tell_owner(m, OWNER_SOURCE);
+		}
 		take_back(m);
 	}
 	atomic_store(&m->second_over, true);
@@ -521,8 +634,9 @@ static bool settle(struct job *job)
 
 static json_t *answer_of(const struct migration *m)
 {
-	return json_pack("{s:I, s:I, s:I, s:I}", "rounds", (json_int_t)m->rounds, "pages",
-			 (json_int_t)m->pages, "bytes", (json_int_t)m->wire.sent, "downtime-us",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I}", "rounds", (json_int_t)m->rounds, "pages",
+			 (json_int_t)m->pages, "disk-bytes", (json_int_t)m->carrier.sent, "bytes",
+			 (json_int_t)m->wire.sent, "downtime-us",
 			 (json_int_t)(m->downtime_ns / 1000));
 }
 
@@ -563,6 +677,9 @@ static void finish(struct job *job)
 	unsigned int i;
 
 	machine->migration = NULL;
+	if (m->carrier.bytes != NULL) {
+		carrier_end(&m->carrier);
+	}
 	if (m->logged) {
 		memory_log_stop(&machine->memory, machine->partition);
 	}
@@ -618,7 +735,7 @@ int migrate_prepare(struct machine *machine, struct job *job, const struct migra
 	job->settle = settle;
 	job->finish = finish;
 	job->subject = m;
-	job->total = memory_ram(&machine->memory);
+	job->total = memory_ram(&machine->memory) + (request->disks ? carry_size(machine) : 0);
 	machine->migration = m;
 	return 0;
 }
@@ -632,6 +749,9 @@ void migrate_serve(struct machine *machine)
 		return;
 	}
 	left = atomic_load(&m->left) * MEMORY_PAGE;
+	if (m->request.disks) {
+		left += carry_size(machine) - atomic_load(&m->carrier.done);
+	}
 	if (m->job->state == JOB_RUNNING && left < m->job->total &&
 	    job_progress(m->job, m->job->total - left)) {
 		control_progress(machine, m->job);

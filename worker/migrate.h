@@ -19,6 +19,7 @@ struct migrate_request {
 	unsigned int switch_count;
 	uint64_t downtime_ms; /* that the guest may stand, if that can be had */
 	uint64_t rounds;      /* at most */
+	bool disks;           /* they come along, and `owner` is this side's alone */
 };
 
 /* What cannot be moved, as a sentence; NULL: this machine can. Main thread, as all of it. */

@@ -4,7 +4,7 @@ worker_objs := worker/main.o worker/identity.o worker/config.o worker/config_rea
 	worker/sandbox.o worker/filters_bpf.o worker/bus.o worker/hypercall.o worker/disks.o worker/drives.o worker/screen.o worker/display.o hosted/show.o worker/input.o worker/networks.o worker/assigned.o worker/vfio.o worker/hvsock.o worker/balloon.o worker/connector.o worker/firmware.o worker/netboot.o worker/nics.o worker/control.o worker/methods.o \
 	worker/job.o worker/crash.o worker/services.o worker/copies.o worker/addresses.o worker/save.o $(hosted_rpc) hosted/available.o hosted/pci.o hosted/sandbox.o
 worker_objs += worker/nvram.o worker/nvram_file.o worker/tpm.o worker/tpm_link.o worker/tpm_process.o worker/boot_watch.o worker/sound.o
-worker_objs += worker/checkpoint.o worker/merge.o worker/migrate.o worker/arrival.o worker/wire.o worker/offer.o hosted/owner.o
+worker_objs += worker/checkpoint.o worker/merge.o worker/migrate.o worker/arrival.o worker/carry.o worker/wire.o worker/offer.o hosted/owner.o
 
 worker_products := build/worker/vmwp
 # In one file they take a worker less memory than each in its own: only what is called is there. Of Zydis Debian 12 has no such file.

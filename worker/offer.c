@@ -9,6 +9,7 @@
 
 #define VERSION          1
 #define FIRMWARE_VERSION 1
+#define DISKS_VERSION    1
 
 /* ---- What there is ---- */
 
@@ -107,6 +108,14 @@ void offer_write(const struct offer *offer, struct state_writer *writer)
 		state_put_bool(writer, offer->tpm);
 		state_end(writer, part);
 	}
+	part = state_begin(writer, "disks", DISKS_VERSION);
+	for (i = 0; i < CONFIG_DISKS_MAX; i++) {
+		state_put_u64(writer, offer->sizes[i].bytes);
+		state_put_u32(writer, offer->sizes[i].sector);
+		state_put_u32(writer, offer->sizes[i].physical);
+		state_put_bytes(writer, offer->sizes[i].id, OFFER_ID_BYTES);
+	}
+	state_end(writer, part);
 }
 
 /*
@@ -124,7 +133,22 @@ static bool read_firmware(struct offer *offer, struct state_reader *list)
 	return state_ok(&part);
 }
 
-bool offer_read(struct offer *offer, struct state_reader *list)
+static bool read_disks(struct offer *offer, struct state_reader *list)
+{
+	struct state_reader part = state_part(list, "disks", DISKS_VERSION);
+	unsigned int i;
+
+	for (i = 0; i < CONFIG_DISKS_MAX; i++) {
+		offer->sizes[i].bytes = state_u64(&part);
+		offer->sizes[i].sector = state_u32(&part);
+		offer->sizes[i].physical = state_u32(&part);
+		state_bytes(&part, offer->sizes[i].id, OFFER_ID_BYTES);
+	}
+	state_finish(&part);
+	return state_ok(&part);
+}
+
+bool offer_read(struct offer *offer, struct state_reader *list, bool disks)
 {
 	struct state_reader part = state_part(list, "offer", VERSION);
 	unsigned int i;
@@ -157,7 +181,8 @@ bool offer_read(struct offer *offer, struct state_reader *list)
 			state_refuse(&part, "has a processor whose maker is no text");
 		}
 	}
-	return state_ok(&part) && (offer->generation != 2 || read_firmware(offer, list));
+	return state_ok(&part) && (offer->generation != 2 || read_firmware(offer, list)) &&
+	       (!disks || read_disks(offer, list));
 }
 
 /* ---- Compared ---- */
@@ -192,11 +217,24 @@ static void compare_disks(struct text *text, const struct offer *wanted, const s
 
 	for (i = 0; i < CONFIG_DISKS_MAX; i++) {
 		bool ide = i >= CONFIG_SCSI_MAX;
+		const struct offer_size *there = &wanted->sizes[i], *here = &had->sizes[i];
+		const char *controller = ide ? "IDE" : "SCSI";
+		unsigned int number = ide ? i - CONFIG_SCSI_MAX : i;
 
 		if (wanted->disks[i] != had->disks[i]) {
-			add(text, "%s %u: %s there, %s here", ide ? "IDE" : "SCSI",
-			    ide ? i - CONFIG_SCSI_MAX : i, kinds[wanted->disks[i]],
-			    kinds[had->disks[i]]);
+			add(text, "%s %u: %s there, %s here", controller, number,
+			    kinds[wanted->disks[i]], kinds[had->disks[i]]);
+		} else if ((there->sector == 0) != (here->sector == 0)) {
+			add(text, "%s %u: its disk %s there, %s here", controller, number,
+			    there->sector != 0 ? "comes along" : "stays",
+			    here->sector != 0 ? "is waited for" : "is not");
+		} else if (there->bytes != here->bytes || there->sector != here->sector ||
+			   there->physical != here->physical) {
+			add(text,
+			    "%s %u: %llu bytes in sectors of %u and %u there, %llu, %u and %u here",
+			    controller, number, (unsigned long long)there->bytes, there->sector,
+			    there->physical, (unsigned long long)here->bytes, here->sector,
+			    here->physical);
 		}
 	}
 }

@@ -17,6 +17,8 @@
 struct machine;
 struct firmware;
 
+#define OFFER_ID_BYTES 16u
+
 enum offer_disk { OFFER_NONE, OFFER_DISK, OFFER_DISK_READ_ONLY, OFFER_DVD, OFFER_DVD_EMPTY };
 
 struct offer {
@@ -28,6 +30,12 @@ struct offer {
 	bool tpm;                        /* this and the next two of generation 2 */
 	uint32_t firmware, variables;    /* bytes of both, by which they have their places */
 	uint8_t disks[CONFIG_DISKS_MAX]; /* enum offer_disk, by place */
+	/* Disks that come along, by place; without sectors: none does. */
+	struct offer_size {
+		uint64_t bytes;
+		uint32_t sector, physical;
+		uint8_t id[OFFER_ID_BYTES]; /* by which the guest knows it; not compared */
+	} sizes[CONFIG_DISKS_MAX];
 	struct backend_processor processor;
 };
 
@@ -38,8 +46,8 @@ void offer_of_config(struct offer *offer, const struct config *config);
 void offer_add_firmware(struct offer *offer, const struct firmware *firmware);
 
 void offer_write(const struct offer *offer, struct state_writer *writer);
-/* False: state_fault of the reader says why. */
-bool offer_read(struct offer *offer, struct state_reader *list) MUST_CHECK;
+/* `disks`: the version has them. False: state_fault of the reader says why. */
+bool offer_read(struct offer *offer, struct state_reader *list, bool disks) MUST_CHECK;
 
 /* True: `wanted` can go on at `had`. Else all that does not fit is in `text`, as much as there is
  * room for, in one line. */

@@ -13,7 +13,8 @@
 #include "hvs/hvs.h"
 #include "lib/check.h"
 
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
+#define WIRE_DISKS   2 /* the first that has disks */
 
 enum wire_type {
 	WIRE_HELLO = 1, /* struct wire_hello, then a list of parts: an offer (offer.h) */
@@ -23,6 +24,12 @@ enum wire_type {
 	WIRE_END,    /* struct wire_end */
 	WIRE_RUNS,   /* nothing */
 	WIRE_FAILED, /* a text: why */
+	/* With disks that come along, and no file that both sides have: */
+	WIRE_DISK,    /* struct wire_disk, then what is there, unless it is zeros */
+	WIRE_FLUSH,   /* nothing: make durable what has come of the disks */
+	WIRE_FLUSHED, /* nothing */
+	WIRE_ASK,     /* nothing: the target has all that it needs */
+	WIRE_OWNER,   /* enum owner u32: whose the machine is */
 };
 
 struct wire_hello {
@@ -35,12 +42,18 @@ struct wire_pages {
 	uint8_t there[HVS_BLOCK_PAGES / 8]; /* a bit a page, the lowest first */
 };
 
+struct wire_disk {
+	uint32_t place; /* of the disk */
+	uint32_t zeros; /* 1: nothing follows */
+	uint64_t offset, length;
+};
+
 struct wire_end {
 	uint32_t size, crc; /* of the list */
 };
 
 #define WIRE_PAYLOAD_MAX (sizeof(struct wire_pages) + HVS_PACKED_BYTES)
-#define WIRE_PIECE       (1u << 20) /* of a list */
+#define WIRE_PIECE       (1u << 20) /* of a list, or of a disk */
 #define WIRE_TEXT_MAX    1000u
 
 struct wire {

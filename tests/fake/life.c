@@ -64,8 +64,8 @@ static void create(struct machine *machine, struct config *config, char **words)
 		fail_msg("%s", why);
 	}
 	assert_true(hvsock_begin(machine));
-	assert_true(config->receive.path != NULL ? disks_find(machine) && arrival_open(machine)
-						 : disks_open(machine));
+	assert_true(disks_begin(machine));
+	assert_true(config->receive.path == NULL || arrival_open(machine));
 	machine->backend = backend_open(&lack);
 	assert_true(config->restore.path == NULL || saved_open(machine, config));
 	assert_true(machine_create(machine) && networks_attach(machine) &&

@@ -18,7 +18,9 @@
 #include "tests/fake/home.h"
 #include "tests/fuzz/fuzz.h"
 #include "vmbus/vmbus.h"
+#include "disk/disk.h"
 #include "worker/arrival.h"
+#include "worker/carry.h"
 #include "worker/job.h"
 #include "worker/machine.h"
 #include "worker/offer.h"
@@ -39,6 +41,8 @@ static uint32_t list_size;
 static uint8_t packed[HVS_PACKED_BYTES];
 static uint32_t packed_size;
 static int owner, quiet, loud; /* files */
+#define DISK_BYTES (256u << 10)
+static struct disk *disk; /* that comes along */
 
 static void on_kick(int number)
 {
@@ -77,6 +81,16 @@ static void make_block(void)
 	packed_size = hvs_pack_end(&packer, packed);
 }
 
+static void make_disk(void)
+{
+	int fd = memfd_create("disk", 0);
+	const struct disk_open how = {
+		.format = DISK_FORMAT_RAW, .flags = DISK_NO_LOCK, .fds = &fd, .fd_count = 1};
+
+	EXPECT(fd >= 0 && ftruncate(fd, DISK_BYTES) == 0);
+	EXPECT(disk_open("disk", &how, &disk, NULL) == 0);
+}
+
 static void set_up(void)
 {
 	struct sigaction action = {.sa_handler = on_kick};
@@ -99,6 +113,7 @@ static void set_up(void)
 	EXPECT(networks_attach(&machine) && hvsock_begin(&machine) && hvsock_create(&machine));
 	make_list();
 	make_block();
+	make_disk();
 }
 
 /* ---- What is sent ---- */
@@ -134,7 +149,7 @@ static uint32_t change(uint8_t *bytes, uint32_t size)
 static void put_hello(const uint8_t token[OWNER_TOKEN_BYTES])
 {
 	struct wire_hello hello = {.lowest = 1, .highest = WIRE_VERSION};
-	uint8_t bytes[1024];
+	uint8_t bytes[4096];
 	struct state_writer writer = state_writer(bytes, sizeof(bytes));
 	struct offer offer;
 
@@ -199,6 +214,41 @@ static void send_all(const uint8_t token[OWNER_TOKEN_BYTES])
 	put_list();
 }
 
+/* Pieces of a disk that comes along: what is not refused is in it, and nothing else has changed. */
+static void take_disk(void)
+{
+	static struct wire_frame frame;
+	static uint8_t before[DISK_BYTES], after[DISK_BYTES];
+	struct wire_disk head = {.place = fuzz_byte() % 2 ? 0 : fuzz_byte(),
+				 .zeros = fuzz_byte() % 4 == 0 ? fuzz_byte() % 3 : 0,
+				 .offset = (uint64_t)fuzz_byte() << 10,
+				 .length = (uint64_t)fuzz_byte() << fuzz_byte() % 12};
+	char why[WIRE_TEXT_MAX];
+	bool taken;
+
+	if (fuzz_byte() > 240) {
+		((uint8_t *)&head)[fuzz_byte() % sizeof(head)] = fuzz_byte();
+	}
+	frame.type = WIRE_DISK;
+	frame.length = (uint32_t)(sizeof(head) + (head.zeros == 1 ? 0 : head.length & 0xfffff));
+	frame.length = fuzz_byte() > 240 ? fuzz_byte() : frame.length;
+	memset(frame.payload, fuzz_byte(), sizeof(frame.payload));
+	memcpy(frame.payload, &head, sizeof(head));
+	EXPECT(disk_read(disk, before, DISK_BYTES, 0) == 0);
+	taken = carry_take(&machine, &frame, why, sizeof(why));
+	EXPECT(disk_read(disk, after, DISK_BYTES, 0) == 0);
+	if (taken) {
+		EXPECT(head.place == 0 && head.zeros <= 1 && head.length != 0 &&
+		       head.offset <= DISK_BYTES && head.length <= DISK_BYTES - head.offset);
+		if (head.zeros) {
+			memset(before + head.offset, 0, head.length);
+		} else {
+			memcpy(before + head.offset, frame.payload + sizeof(head), head.length);
+		}
+	}
+	EXPECT(memcmp(before, after, DISK_BYTES) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t token[OWNER_TOKEN_BYTES] = "a token";
@@ -212,6 +262,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		is_set_up = true;
 	}
 	fuzz_begin(data, size);
+	machine.disks.places[0].file = disk;
+	while (fuzz_byte() % 4 == 1) {
+		take_disk();
+	}
+	machine.disks.places[0].file = NULL;
 	EXPECT(owner_begin(owner, token) == 0);
 	EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
 	out = ends[0];

@@ -4,6 +4,8 @@
  */
 #include <string.h>
 
+#include "disk/disk.h"
+#include "hosted/disk_name.h"
 #include "service/service.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -29,6 +31,9 @@ static const char *const words[] = {
 	",\"checkpoint\":{\"id\":\"x\",\"over\":{\"a\":\"b\",\"/c\":\"/d\"}}",
 	",\"checkpoints\":{\"files\":{\"/a\":{\"bytes\":1}}}",
 	",\"receive\":{}",
+	",\"storage\":{\"a.img\":{},\"b.vhdx\":{\"size\":1}}",
+	",\"storage\":{\"../a.img\":{}}",
+	",\"disks\":[{\"file\":\"a.img\"}",
 	",\"disks\":7",
 	"}",
 };
@@ -53,8 +58,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct refusal why = {.code = ""};
 	size_t length = fuzz_expand(data, size, words, ARRAY_COUNT(words), text, sizeof(text));
 	json_t *body = form_parse(&form, text, length), *copy;
+	struct disk_create how;
 	struct offer offer;
-	const char *disk;
+	const char *disk, *name;
+	json_t *described;
 
 	if (body == NULL) {
 		return 0;
@@ -70,6 +77,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	EXPECT(is_free_of_own(offer.document) && is_free_of_own(offer.config));
 	EXPECT(json_object_get(offer.config, "checkpoint") == NULL);
 	EXPECT(json_object_get(offer.document, "checkpoint") == NULL || offer.checkpoints != NULL);
+	json_object_foreach((json_t *)offer.storage, name, described)
+	{
+		EXPECT(strchr(name, '/') == NULL && name[0] != '.' && disk_name_is_one(name));
+		if (offer_make(described, &how)) {
+			EXPECT(how.size != 0 && how.size <= 1ull << 50);
+		}
+	}
 	(void)offer_memory(offer.config);
 	copy = offer_paths(offer.config, "/folder");
 	disk = offer_disk(copy);

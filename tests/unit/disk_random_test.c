@@ -18,9 +18,10 @@
 
 #include <cmocka.h>
 
-#define SIZE  (5u << 20)
-#define SLOTS 6u
-#define PART  (SIZE / SLOTS) /* each slot keeps to its part: requests in flight do not meet */
+#define SIZE       (5u << 20)
+#define SLOTS      6u
+#define GUID_CHARS 37
+#define PART       (SIZE / SLOTS) /* each slot keeps to its part: requests in flight do not meet */
 
 static char folder[] = "/tmp/disk_random_XXXXXX";
 static uint8_t model[SIZE], data[SIZE];
@@ -459,6 +460,98 @@ static void test_threads(void **state)
 	unlink(parent);
 }
 
+static void copy_range(struct disk *from, struct disk *to, uint64_t offset, uint64_t length)
+{
+	static uint8_t bytes[1 << 18];
+
+	assert_true(length <= sizeof(bytes));
+	assert_int_equal(disk_read(from, bytes, length, offset), 0);
+	assert_int_equal(disk_write(to, bytes, length, offset), 0);
+}
+
+static bool copy_changes(struct disk *from, struct disk *to)
+{
+	uint64_t offset = 0, length = 1 << 18;
+	bool any = false;
+
+	while (disk_changes_take(from, &offset, &length)) {
+		copy_range(from, to, offset, length);
+		offset += length;
+		length = 1 << 18;
+		any = true;
+	}
+	return any;
+}
+
+/*
+ * The disk of the two writers is copied while they write: at first as it is, then what has changed,
+ * and once more when they have come to rest. It is the same disk then, of the same identity.
+ */
+static void test_changes(void **state)
+{
+	static const char *const endings[] = {"vhdx", "vhd", "raw"};
+	struct worker workers[2];
+	struct disk *disk, *copy;
+	struct disk_info info;
+	pthread_t threads[2];
+	char from[128], to[128], id[GUID_CHARS];
+	uint64_t at;
+	unsigned i, j;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		snprintf(from, sizeof(from), "%s/f.%s", folder, endings[i]);
+		snprintf(to, sizeof(to), "%s/t.%s", folder, endings[i]);
+		memset(model, 0, sizeof(model));
+		make(from, (struct disk_create){.type = DISK_DYNAMIC});
+		MUST(disk_open(from, NULL, &disk, &error));
+		assert_int_equal(disk_get_info(disk, 0, &info), 0);
+		snprintf(id, sizeof(id), "%s", info.id);
+		make(to, (struct disk_create){.type = DISK_DYNAMIC, .id = id[0] != 0 ? id : NULL});
+		MUST(disk_open(to, NULL, &copy, &error));
+		assert_int_equal(disk_get_info(copy, 0, &info), 0);
+		assert_string_equal(info.id, id);
+		/* One that was noted and not taken: the next beginning forgets it. */
+		assert_int_equal(disk_changes_begin(disk), 0);
+		MUST(disk_write(disk, "x", 1, SIZE - 1));
+		model[SIZE - 1] = 'x';
+		assert_int_equal(disk_changes_left(disk), 65536);
+		assert_int_equal(disk_changes_begin(disk), 0);
+		assert_int_equal(disk_changes_left(disk), 0);
+		for (j = 0; j < 2; j++) {
+			workers[j] = (struct worker){disk, j};
+			assert_int_equal(pthread_create(&threads[j], NULL, work, &workers[j]), 0);
+		}
+		for (at = 0; at < SIZE; at += 1 << 18) {
+			copy_range(disk, copy, at, 1 << 18);
+			(void)copy_changes(disk, copy);
+		}
+		for (j = 0; j < 2; j++) {
+			void *complaint;
+
+			pthread_join(threads[j], &complaint);
+			assert_null(complaint);
+		}
+		/* A trim is a change as well. */
+		MUST(disk_trim(disk, 1 << 20, 1 << 20));
+		memset(model + (1 << 20), 0, 1 << 20);
+		assert_true(copy_changes(disk, copy));
+		assert_false(copy_changes(disk, copy));
+		assert_int_equal(disk_changes_left(disk), 0);
+		disk_changes_end(disk);
+		MUST(disk_write(disk, "y", 1, 0));
+		assert_int_equal(disk_changes_left(disk), 0);
+		MUST(disk_close(&disk, &error));
+		MUST(disk_close(&copy, &error));
+		check_all(to);
+		unlink(from);
+		unlink(to);
+	}
+	assert_int_equal(disk_create(from, &(struct disk_create){.size = SIZE, .id = "none"},
+				     &(struct disk_error){.code = 0}),
+			 -EINVAL);
+}
+
 /* A new top comes under the two writers; the old one may be read by others then, and not be
  * written. */
 static void test_push(void **state)
@@ -613,6 +706,7 @@ int main(void)
 		cmocka_unit_test(test_chains),
 		cmocka_unit_test(test_convert_resize_compact),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_push),
 		cmocka_unit_test(test_push_refusals),
 		cmocka_unit_test(test_refusals),

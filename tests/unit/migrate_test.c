@@ -5,8 +5,10 @@
  * goes on, with the memory that the machine had, and the other's does not; and when nobody was
  * killed that had the machine, it goes on at all.
  *
- * The guest counts in its memory, and each number may be counted once in all: so a guest that runs
- * twice, or from a memory that is not the last, is seen.
+ * The guest counts in its memory and on its disk, and each number may be counted once in all: so a
+ * guest that runs twice, or from a memory or a disk that is not the last, is seen.
+ *
+ * All of it once with a disk that both have, and once with one that comes along.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +34,7 @@
 #include "hosted/packet.h"
 #include "tests/fake/home.h"
 #include "tests/fake/life.h"
+#include "tests/fake/part.h"
 #include "hosted/owner.h"
 #include "worker/wire.h"
 
@@ -40,6 +43,8 @@
 #define AWAY_GPA    0x800000u /* a block that the guest does not use, when it has used it for once */
 #define TEXT        "what is written once, and never again"
 #define DISK_BYTES  (1u << 20)
+#define PLACES      15u /* on the disk, of numbers; the last one is never written */
+#define PLACE_BYTES (DISK_BYTES / 16)
 
 enum side { SOURCE, TARGET, SIDES };
 
@@ -50,9 +55,11 @@ static struct shared {
 	_Atomic unsigned int wrong;
 } *shared;
 
-static enum side side; /* of a worker's process */
+static enum side side;            /* of a worker's process */
+static bool carried;              /* the disk comes along */
+static unsigned int usual_frames; /* of a run in which nothing happened */
 static char folder[] = "/tmp/migrate_test.XXXXXX";
-static char kernel_path[LIFE_PATH_BYTES], disk_path[LIFE_PATH_BYTES];
+static char kernel_path[LIFE_PATH_BYTES], disk_paths[SIDES][LIFE_PATH_BYTES];
 
 static void moment(void)
 {
@@ -65,6 +72,29 @@ static void moment(void)
 
 static struct machine machine;
 static struct config config;
+
+static struct disk *guest_disk(void)
+{
+	return machine.disks.places[0].file;
+}
+
+static void check_disk(uint64_t number)
+{
+	uint64_t found;
+
+	if (number != 0 &&
+	    (disk_read(guest_disk(), &found, sizeof(found), number % PLACES * PLACE_BYTES) != 0 ||
+	     found != number)) {
+		atomic_fetch_add(&shared->wrong, 1);
+	}
+}
+
+static void put_on_disk(uint64_t number)
+{
+	if (disk_write(guest_disk(), &number, sizeof(number), number % PLACES * PLACE_BYTES) != 0) {
+		atomic_fetch_add(&shared->wrong, 1);
+	}
+}
 
 static void guest(struct home_vp *vp)
 {
@@ -88,6 +118,9 @@ static void guest(struct home_vp *vp)
 	for (;;) {
 		uint64_t before = *counter;
 
+		check_disk(before);
+		check_disk(before > PLACES ? before - PLACES + 1 : 0);
+		put_on_disk(before + 1);
 		*counter = before + 1;
 		if (!atomic_compare_exchange_strong(&shared->counted, &before, *counter) ||
 		    memcmp(text, TEXT, sizeof(TEXT)) != 0) {
@@ -105,21 +138,46 @@ static void path_of(char path[LIFE_PATH_BYTES], const char *name)
 
 static const char *const control_names[SIDES] = {"source", "target"};
 
+static const char *disk_of(enum side which)
+{
+	return disk_paths[carried ? which : SOURCE];
+}
+
+/* Where both have the disk they have one. */
+static void owner_path(char path[LIFE_PATH_BYTES], enum side which)
+{
+	path_of(path, carried && which == SOURCE ? "source.owner" : "move.owner");
+}
+
+static int open_owner(enum side which)
+{
+	char path[LIFE_PATH_BYTES];
+	int fd;
+
+	owner_path(path, which);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	return fd;
+}
+
 static pid_t start(enum side which, const char *vps)
 {
 	char control[LIFE_PATH_BYTES], receive[LIFE_PATH_BYTES], disk[80];
-	char *words[] = {"vmwp",      "--name",    "moved",     "--kernel",
-			 kernel_path, "--memory",  "16M",       "--memory-minimum",
-			 "8M",        "--vps",     (char *)vps, "--serial",
-			 "control",   "--disk",    disk,        "--control",
-			 control,     "--receive", receive,     NULL};
+	char *words[] = {
+		"vmwp",    "--name",           "moved", "--kernel",  kernel_path, "--memory",
+		"16M",     "--memory-minimum", "8M",    "--vps",     (char *)vps, "--serial",
+		"control", "--disk",           disk,    "--control", control,     "--receive",
+		receive,   "--receive-disks",  NULL};
 	pid_t pid;
 
 	path_of(control, control_names[which]);
 	path_of(receive, "move");
-	snprintf(disk, sizeof(disk), "%s,raw", disk_path);
+	snprintf(disk, sizeof(disk), "%s,raw", disk_of(which));
 	if (which == SOURCE) {
 		words[17] = NULL;
+	}
+	if (!carried) {
+		words[19] = NULL;
 	}
 	unlink(control);
 	pid = fork();
@@ -310,12 +368,69 @@ static void connect_both(struct run *run)
 
 /* ---- A run ---- */
 
+/* A new one is zeros; the source's has something that is not written again. */
+static void clear_disk(enum side which)
+{
+	int fd = open(disk_of(which), O_RDWR | O_CLOEXEC);
+
+	assert_true(fd >= 0 && ftruncate(fd, 0) == 0 && ftruncate(fd, DISK_BYTES) == 0);
+	if (which == SOURCE) {
+		assert_int_equal(pwrite(fd, TEXT, sizeof(TEXT), PLACES * PLACE_BYTES),
+				 sizeof(TEXT));
+	}
+	close(fd);
+}
+
+/* Of what was never written again, where the machine is now. */
+static void check_text(enum side which)
+{
+	char text[sizeof(TEXT)];
+	int fd = open(disk_of(which), O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(pread(fd, text, sizeof(text), PLACES * PLACE_BYTES), sizeof(text));
+	assert_memory_equal(text, TEXT, sizeof(text));
+	close(fd);
+}
+
+/*
+ * Who manages the two: what the source's file says the target is told. One whose worker has died
+ * decides it there.
+ */
+static void tell_target(struct run *run)
+{
+	enum owner whose = OWNER_NOBODY;
+	int source = open_owner(SOURCE), target = open_owner(TARGET);
+	siginfo_t info = {.si_pid = 0};
+
+	if (run->pids[SOURCE] < 0) {
+		assert_int_equal(owner_close(source, &whose), 0);
+	}
+	/* Until it is known, or there is nobody who waits for it. */
+	do {
+		assert_int_equal(owner_look(source, &whose), 0);
+		moment();
+	} while (whose == OWNER_NOBODY &&
+		 waitid(P_PID, (id_t)run->pids[TARGET], &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+		 info.si_pid == 0);
+	assert_int_equal(owner_tell(target, whose), 0);
+	close(source);
+	close(target);
+}
+
 static void begin(struct run *run, const char *vps)
 {
-	char path[LIFE_PATH_BYTES], owner[LIFE_PATH_BYTES + 8];
+	char path[LIFE_PATH_BYTES];
 	int pair[2], fds[2];
 
 	memset(shared, 0, sizeof(*shared));
+	for (unsigned int i = 0; i < SIDES; i++) {
+		owner_path(path, (enum side)i);
+		unlink(path);
+	}
+	clear_disk(SOURCE);
+	if (carried) {
+		clear_disk(TARGET);
+	}
 	path_of(path, "move");
 	unlink(path);
 	run->pids[SOURCE] = start(SOURCE, "2");
@@ -329,13 +444,13 @@ static void begin(struct run *run, const char *vps)
 	}
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	run->ends[SOURCE] = pair[0];
-	snprintf(owner, sizeof(owner), "%s.owner", path);
 	fds[0] = pair[1];
-	fds[1] = open(owner, O_RDWR | O_CLOEXEC);
-	assert_true(fds[1] >= 0);
+	fds[1] = open_owner(SOURCE);
 	assert_true(put_request(&run->control,
-				"{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"migrate\","
-				"\"params\":{\"rounds\":2,\"downtime\":0}}",
+				carried ? "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"migrate\","
+					  "\"params\":{\"rounds\":2,\"downtime\":0,\"disks\":true}}"
+					: "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"migrate\","
+					  "\"params\":{\"rounds\":2,\"downtime\":0}}",
 				fds, 2));
 	close(fds[0]);
 	close(fds[1]);
@@ -352,11 +467,11 @@ static int wait_for_end(struct run *run, enum side which)
 	return WEXITSTATUS(status);
 }
 
-static bool is_locked(void)
+static bool is_locked(enum side which)
 {
 	struct disk *disk;
 	struct disk_open how = {.format = DISK_FORMAT_RAW};
-	int ret = disk_open(disk_path, &how, &disk, NULL);
+	int ret = disk_open(disk_of(which), &how, &disk, NULL);
 
 	if (ret == 0) {
 		(void)disk_close(&disk, NULL);
@@ -387,12 +502,24 @@ static void end(struct run *run, enum side runner)
 
 	/* One that has all it needs, but has not begun yet, may not have its disks yet either. */
 	assert_int_equal(find_runner(), runner);
-	assert_true(is_locked());
+	assert_true(is_locked(runner));
+	check_text(runner);
 	assert_int_equal(atomic_load(&shared->by[1 - runner]), other);
 	assert_int_equal(atomic_load(&shared->wrong), 0);
 	kill_side(run, runner);
-	assert_false(is_locked());
+	assert_false(is_locked(runner));
 	close(run->control.fd);
+}
+
+/* The source's file says so, whether or not the target has heard it. */
+static bool was_given(void)
+{
+	enum owner whose;
+	int fd = open_owner(SOURCE);
+
+	assert_int_equal(owner_look(fd, &whose), 0);
+	close(fd);
+	return whose == OWNER_TARGET;
 }
 
 /* False: it had fewer frames than that, and nothing happened. */
@@ -403,9 +530,12 @@ static bool try(enum fault fault, unsigned int at)
 
 	begin(&run, "2");
 	connect_both(&run);
+	if (carried && run.pids[TARGET] >= 0) {
+		tell_target(&run);
+	}
 	if (run.pids[SOURCE] < 0) {
 		/* Killed. The target has the machine, or it died with its source. */
-		if (run.arrived) {
+		if (carried ? was_given() : run.arrived) {
 			end(&run, TARGET);
 			return true;
 		}
@@ -424,6 +554,8 @@ static bool try(enum fault fault, unsigned int at)
 	}
 	if (run.pids[TARGET] < 0) {
 		/* Whose it was is in the owner file. */
+		uint64_t before = atomic_load(&shared->by[SOURCE]);
+
 		for (;;) {
 			int status;
 
@@ -432,7 +564,8 @@ static bool try(enum fault fault, unsigned int at)
 				close(run.control.fd);
 				return true;
 			}
-			if (is_locked()) {
+			if (carried ? atomic_load(&shared->by[SOURCE]) > before + 20
+				    : is_locked(SOURCE)) {
 				end(&run, SOURCE);
 				return true;
 			}
@@ -447,6 +580,7 @@ static bool try(enum fault fault, unsigned int at)
 	}
 	end(&run, runner);
 	assert_true(fault != NONE || runner == TARGET);
+	usual_frames = fault == NONE ? run.frames : usual_frames;
 	return run.frames > at;
 }
 
@@ -458,14 +592,24 @@ static void it_moves(void **state)
 	(void)try(NONE, 0);
 }
 
+/* Of the many frames before those that decide some do. */
+#define LAST_FRAMES 5u
+static unsigned int next_frame(unsigned int at)
+{
+	return at + LAST_FRAMES >= usual_frames
+		       ? at + 1
+		       : (unsigned int)next_place(at, usual_frames - LAST_FRAMES);
+}
+
 static void at_every_frame(enum fault fault)
 {
 	unsigned int at = 0;
 
 	while (try(fault, at)) {
-		at++;
+		at = next_frame(at);
 	}
-	assert_true(at > 6); /* HELLO, YES, PAGES, PAGES, LIST, END, RUNS */
+	/* HELLO, YES, PAGES, PAGES, LIST, END, RUNS; DISK, FLUSH, FLUSHED, ASK, OWNER */
+	assert_true(at > (carried ? 11 : 6));
 }
 
 static void it_is_cut_before(void **state)
@@ -531,19 +675,29 @@ static int set_up(void **state)
 	static uint8_t disk[DISK_BYTES];
 
 	(void)state;
+	carried = false;
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		      0);
 	assert_true(shared != MAP_FAILED);
 	assert_non_null(mkdtemp(folder));
 	life_make_kernel(kernel_path, folder);
-	life_make_file(disk_path, folder, "disk", disk, sizeof(disk));
+	life_make_file(disk_paths[SOURCE], folder, "disk", disk, sizeof(disk));
+	life_make_file(disk_paths[TARGET], folder, "disk.target", disk, sizeof(disk));
+	return 0;
+}
+
+static int set_up_carried(void **state)
+{
+	(void)state;
+	carried = true;
+	usual_frames = 0;
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	static const char *const names[] = {"kernel", "disk", "source",
-					    "target", "move", "move.owner"};
+	static const char *const names[] = {"kernel", "disk",         "disk.target", "source",
+					    "target", "source.owner", "move",        "move.owner"};
 	char path[LIFE_PATH_BYTES];
 	unsigned int i;
 
@@ -569,5 +723,24 @@ int main(void)
 		cmocka_unit_test(a_frame_is_empty),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	const struct CMUnitTest with_disks[] = {
+		cmocka_unit_test(it_moves),
+		cmocka_unit_test(what_does_not_fit),
+		cmocka_unit_test(it_is_cut_before),
+		cmocka_unit_test(it_is_cut_in_the_middle),
+		cmocka_unit_test(it_is_cut_behind),
+		cmocka_unit_test(the_source_is_killed),
+		cmocka_unit_test(the_target_is_killed),
+		cmocka_unit_test(it_is_cancelled),
+		cmocka_unit_test(a_frame_is_empty),
+	};
+	int failed;
+
+	if (set_up(NULL) != 0) {
+		return 1;
+	}
+	failed = cmocka_run_group_tests_name("a disk that both have", tests, NULL, NULL);
+	failed += cmocka_run_group_tests_name("a disk that comes along", with_disks, set_up_carried,
+					      NULL);
+	return tear_down(NULL) != 0 || failed != 0;
 }

@@ -69,6 +69,13 @@ static void each_difference_has_a_name(void **state)
 	expect_fault(&wanted, &had, "fixed memory there, dynamic here");
 	expect_fault(&wanted, &had, "adapter 1: here, not there");
 	expect_fault(&wanted, &had, "SCSI 3: a disk there, a read-only disk here");
+	wanted.disks[4] = had.disks[4] = OFFER_DISK;
+	wanted.sizes[4] = (struct offer_size){1 << 20, 512, 512, "one"};
+	expect_fault(&wanted, &had, "SCSI 4: its disk comes along there, is not here");
+	had.sizes[4] = (struct offer_size){2 << 20, 512, 512, "two"};
+	expect_fault(&wanted, &had,
+		     "SCSI 4: 1048576 bytes in sectors of 512 and 512 there, 2097152, 512 and 512 "
+		     "here");
 	expect_fault(&wanted, &had, "IDE 1: an empty DVD drive there, nothing here");
 	/* There is not room for all of it, and nothing is written behind that. */
 	memset(text, 'x', sizeof(text));
@@ -120,7 +127,7 @@ static void a_processor_may_have_more(void **state)
 
 static void travel(uint8_t generation)
 {
-	uint8_t bytes[1024], wrong[1024];
+	uint8_t bytes[4096], wrong[4096];
 	struct state_writer writer = state_writer(bytes, sizeof(bytes));
 	struct offer sent, came;
 	struct state_reader reader;
@@ -131,15 +138,19 @@ static void travel(uint8_t generation)
 	offer_of_config(&sent, &config);
 	sent.added[1] = 5 << 20;
 	sent.generation = generation;
+	sent.sizes[3] = (struct offer_size){1ull << 40, 512, 4096, "its id"};
 	sent.tpm = generation == 2;
 	sent.firmware = generation == 2 ? 77 : 0;
 	sent.variables = generation == 2 ? 78 : 0;
 	offer_write(&sent, &writer);
 	assert_true(state_fits(&writer));
 	reader = state_reader(bytes, writer.used, &fault);
-	assert_true(offer_read(&came, &reader));
+	assert_true(offer_read(&came, &reader, true));
 	assert_memory_equal(came.disks, sent.disks, sizeof(sent.disks));
-	assert_memory_equal(&came.processor, &sent.processor, sizeof(sent.processor));
+	assert_string_equal(came.processor.vendor, sent.processor.vendor);
+	assert_memory_equal(came.processor.features, sent.processor.features,
+			    sizeof(sent.processor.features));
+	assert_memory_equal(came.sizes, sent.sizes, sizeof(sent.sizes));
 	assert_int_equal(came.vps, 2);
 	assert_int_equal(came.added[1], 5 << 20);
 	assert_int_equal(came.tpm, sent.tpm);
@@ -147,11 +158,11 @@ static void travel(uint8_t generation)
 	assert_int_equal(came.variables, sent.variables);
 	for (i = 0; i < writer.used; i++) {
 		reader = state_reader(bytes, i, &fault);
-		assert_false(offer_read(&came, &reader));
+		assert_false(offer_read(&came, &reader, true));
 		memcpy(wrong, bytes, sizeof(bytes));
 		wrong[i] = 0xff;
 		reader = state_reader(wrong, writer.used, &fault);
-		good = offer_read(&came, &reader);
+		good = offer_read(&came, &reader, true);
 		assert_true(good == (fault.what == NULL));
 	}
 }
