@@ -57,6 +57,14 @@ void seat_look(const struct seat *seat, struct screen *registers)
 	}
 }
 
+void seat_want(const struct seat *seat, uint16_t width, uint16_t height)
+{
+	const struct display_request request = {
+		.type = DISPLAY_SIZE, .at_x = width, .at_y = height};
+
+	ask(seat, &request);
+}
+
 void seat_press(const struct seat *seat, uint8_t key, bool down)
 {
 	const struct display_request request = {.type = DISPLAY_KEY, .key = key, .down = down};

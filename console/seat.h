@@ -34,6 +34,9 @@ _Noreturn void seat_leave(void);
 void seat_take(struct seat *seat, int fd);
 void seat_look(const struct seat *seat, struct screen *registers);
 
+/* The viewer would like the picture to be as large; neither is 0. */
+void seat_want(const struct seat *seat, uint16_t width, uint16_t height);
+
 /* A key of set 1, as board_key() knows them. */
 void seat_press(const struct seat *seat, uint8_t key, bool down);
 /* One by its name in X11. A viewer without a keyboard says characters alone, without the Shift that

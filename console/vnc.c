@@ -17,6 +17,10 @@
 #define RFB_WHEEL_UP   0x08
 #define RFB_WHEEL_DOWN 0x10
 
+/* What a size that is wanted is answered, beside the library's: as QEMU does it, the guest has been
+ * told, and may follow. */
+#define SIZE_FORWARDED 4
+
 const char viewer_program[] = "vmvnc";
 void (*const viewer_run_login)(int client, int door) = NULL;
 
@@ -71,11 +75,17 @@ static void mark(void *of, const struct frame_change *change)
 			      (int)change->bottom);
 }
 
+static void see(struct viewer *viewer, struct screen *registers)
+{
+	seat_look(&viewer->seat, registers);
+	viewer->asked = registers->asked;
+}
+
 static void look(struct viewer *viewer)
 {
 	struct screen registers;
 
-	seat_look(&viewer->seat, &registers);
+	see(viewer, &registers);
 	switch (frame_look(&viewer->frame, &registers, mark, viewer->screen)) {
 	case FRAME_RESIZED:
 		rfbNewFramebuffer(viewer->screen, (char *)viewer->frame.pixels,
@@ -87,6 +97,28 @@ static void look(struct viewer *viewer)
 	default:
 		break;
 	}
+}
+
+/*
+ * What comes of it is seen later, when the guest has set a mode: that is told to the viewer as any
+ * other. One that a firmware's guest cannot be told of is not forgotten: its driver finds it.
+ */
+static int on_size(int width, int height, int count, rfbExtDesktopScreen *screens,
+		   rfbClientPtr client)
+{
+	struct viewer *viewer = viewer_of(client);
+
+	(void)screens;
+	if (count != 1 || width <= 0 || height <= 0) {
+		return rfbExtDesktopSize_InvalidScreenLayout;
+	}
+	seat_want(&viewer->seat, (uint16_t)width, (uint16_t)height);
+	if ((unsigned int)width == viewer->frame.width &&
+	    (unsigned int)height == viewer->frame.height) {
+		client->newFBSizePending = TRUE; /* the library answers when it is another one */
+		return rfbExtDesktopSize_Success;
+	}
+	return viewer->asked ? SIZE_FORWARDED : rfbExtDesktopSize_ResizeProhibited;
 }
 
 /* The viewer waits for what is new. */
@@ -153,6 +185,7 @@ static bool make_screen(struct viewer *viewer, const char *name)
 	screen->cursor = NULL;
 	screen->kbdAddEvent = on_key;
 	screen->ptrAddEvent = on_pointer;
+	screen->setDesktopSizeHook = on_size;
 	rfbInitServer(screen);
 	return true;
 }
@@ -165,7 +198,7 @@ void viewer_run(int seat, int client_fd, const char *name)
 
 	rfbLog = rfbErr = quiet;
 	seat_take(&viewer.seat, seat);
-	seat_look(&viewer.seat, &registers);
+	see(&viewer, &registers);
 	if (!frame_init(&viewer.frame, viewer.seat.memory) ||
 	    frame_look(&viewer.frame, &registers, NULL, NULL) != FRAME_RESIZED ||
 	    !make_screen(&viewer, name)) {

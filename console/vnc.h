@@ -14,6 +14,7 @@ struct viewer {
 	rfbScreenInfoPtr screen;
 	struct frame frame;
 	int buttons; /* of the pointer, as RFB has them */
+	bool asked;  /* the guest is told of the sizes that its viewers want */
 };
 
 /* extended.c: keys by their scan codes, whatever they are called at the viewer's keyboard. Once. */

@@ -166,6 +166,12 @@ static bool serve(struct machine *machine, struct display_seat *seat,
 		seat->buttons = request->buttons;
 		input_point(machine, request);
 		return true;
+	case DISPLAY_SIZE:
+		if (request->at_x == 0 || request->at_y == 0) {
+			return false;
+		}
+		screen_want(machine, request->at_x, request->at_y);
+		return true;
 	default:
 		return false;
 	}

@@ -413,6 +413,8 @@ int64_t screen_write(struct machine *machine, int fd);
 /* What decides on the picture beside the memory, of a machine with a screen. `follow`: somebody
  * looks, and will come again for what has changed since. */
 void screen_describe(struct machine *machine, bool follow, struct screen *to);
+/* Who looks would like the picture to be as large. */
+void screen_want(struct machine *machine, unsigned int width, unsigned int height);
 
 /* display.c: who looks at the screen, types and moves the mouse (include/mgmt/display.h). False:
  * said why. */

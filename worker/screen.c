@@ -238,6 +238,7 @@ static void describe_video(struct screen *to, const struct video_view *view)
 		       "a screen is a synthetic display's");
 	*to = (struct screen){.magic = SCREEN_MAGIC,
 			      .source = SCREEN_VIDEO,
+			      .asked = view->asked,
 			      .offset = view->offset,
 			      .pitch = view->pitch,
 			      .width = view->width,
@@ -267,6 +268,11 @@ void screen_describe(struct machine *machine, bool follow, struct screen *to)
 		*to = (struct screen){.magic = SCREEN_MAGIC, .source = SCREEN_VIDEO};
 	}
 	to->change_count = SCREEN_ALL;
+}
+
+void screen_want(struct machine *machine, unsigned int width, unsigned int height)
+{
+	video_want(machine->video, width, height);
 }
 
 /* All of it at once, or an error. */

@@ -32,6 +32,7 @@ enum display_type {
 	DISPLAY_KEY,
 	DISPLAY_POINTER,
 	DISPLAY_JOIN,
+	DISPLAY_SIZE, /* the picture would best be as large; what comes of it is the guest's */
 };
 
 struct display_request {
@@ -41,7 +42,9 @@ struct display_request {
 	uint8_t buttons; /* as they are: left, right, middle, and two at the sides, from bit 0 on */
 	int8_t wheel;    /* towards who sits there */
 	int16_t x, y;    /* how far it has moved, to the right and down */
-	uint16_t at_x, at_y; /* where it is, at most DISPLAY_PLACE_MAX: right, bottom */
+	/* Where it is, at most DISPLAY_PLACE_MAX: right, bottom. Of DISPLAY_SIZE: width and height,
+	 * not 0. */
+	uint16_t at_x, at_y;
 };
 
 #endif

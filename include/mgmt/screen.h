@@ -54,7 +54,8 @@ struct screen {
 	uint8_t sequencer[8], crtc[32], graphics[16], attribute[32];
 	uint8_t palette[768];
 	uint16_t dispi[SCREEN_DISPI_COUNT];
-	uint16_t reserved_2;
+	uint8_t asked; /* its guest is told of sizes that are wanted (display.h), and may follow */
+	uint8_t reserved_2;
 	uint32_t offset, pitch; /* bytes: of the first pixel, from line to line */
 	uint16_t width, height;
 	uint8_t bits; /* 32, 16 */

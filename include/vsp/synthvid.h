@@ -48,6 +48,7 @@ static_assert(sizeof(struct synthvid_header) == 16, "synthvid_header");
 #define SYNTHVID_VERSION(major, minor) ((uint32_t)(minor) << 16 | (major))
 #define SYNTHVID_VERSION_WIN7          SYNTHVID_VERSION(3, 0)
 #define SYNTHVID_VERSION_WIN8          SYNTHVID_VERSION(3, 2)
+#define SYNTHVID_VERSION_HOST_SIZE     SYNTHVID_VERSION(3, 4)
 #define SYNTHVID_VERSION_WIN10         SYNTHVID_VERSION(3, 5)
 
 struct synthvid_version_request {
@@ -113,6 +114,15 @@ struct synthvid_feature_change {
 	uint8_t is_situ_needed;
 } SYNTHVID_PACKED;
 
+#define SYNTHVID_EDID_BYTES 128u
+
+/* From SYNTHVID_VERSION_HOST_SIZE on also this: another monitor, which prefers another size. */
+struct synthvid_feature_change_edid {
+	struct synthvid_feature_change change;
+	uint8_t edid_block[SYNTHVID_EDID_BYTES];
+} SYNTHVID_PACKED;
+static_assert(sizeof(struct synthvid_feature_change_edid) == 132, "synthvid_feature_change_edid");
+
 struct synthvid_rect {
 	int32_t left, top, right, bottom; /* without the last two */
 } SYNTHVID_PACKED;
@@ -132,7 +142,6 @@ struct synthvid_resolution_request {
 	uint8_t maximum_resolution_count;
 } SYNTHVID_PACKED;
 
-#define SYNTHVID_EDID_BYTES     128u
 #define SYNTHVID_RESOLUTION_MAX 64u
 
 struct synthvid_resolution {

@@ -8,7 +8,7 @@ import struct
 import subprocess
 
 BYTES = (16 << 20) + 0x8000 + (32 << 20)  # frame memory of the VGA, its text, frame memory of the synthetic display
-LOOK, KEY, POINTER, JOIN = range(4)
+LOOK, KEY, POINTER, JOIN, SIZE = range(5)
 
 
 class Screen:
@@ -16,7 +16,8 @@ class Screen:
 
     def __init__(self, select, size):
         self.select, self.size, self.looks, self.seats, self.programs = select, size, 0, set(), []
-        self.heard = []  # keys as (key, down), moves as (x, y, buttons, wheel)
+        self.heard = []  # keys as (key, down), moves as (x, y, buttons, wheel), sizes as ("size", width, height)
+        self.follows = None  # whether the guest is told of sizes, and then the function that is called with them
         self.memory = os.memfd_create("screen")
         os.ftruncate(self.memory, BYTES)
 
@@ -57,7 +58,7 @@ class Screen:
     def registers(self):
         """The VGA's; of the synthetic display, which shows nothing, all zeros."""
         width, height = self.size
-        return struct.pack("<I4x8x32x16x32x768x11H2x80x", 0x32726373, 0, width, height, 32, 0x41, 0, width, height, 0, 0, 0)
+        return struct.pack("<I4x8x32x16x32x768x11HBx80x", 0x32726373, 0, width, height, 32, 0x41, 0, width, height, 0, 0, 0, bool(self.follows))
 
     def serve(self, seat):
         data, fds = b"", []
@@ -66,7 +67,7 @@ class Screen:
         if not data:
             self.leave(seat)
             return
-        kind, key, down, buttons, wheel, x, y = struct.unpack_from("<IBBBbhh", data)
+        kind, key, down, buttons, wheel, x, y, *at = struct.unpack_from("<IBBBbhhHH", data)
         if kind == JOIN:
             self.sit(socket.socket(fileno=fds[0]))
         elif kind == KEY:
@@ -74,6 +75,10 @@ class Screen:
             self.on_key(key, down)
         elif kind == POINTER:
             self.heard.append((x, y, buttons, wheel))
+        elif kind == SIZE:
+            self.heard.append(("size", *at))
+            if self.follows:
+                self.follows(*at)
         else:
             self.looks += 1
             with contextlib.suppress(OSError):

@@ -37,6 +37,9 @@ int channel_send(struct vmbus_channel *channel, uint64_t transaction, bool compl
 	memcpy(&header, payload->iov_base, sizeof(header));
 	EXPECT(count == 1 && !completion_requested && header.pipe_type == SYNTHVID_PIPE_DATA &&
 	       header.size == payload->iov_len - 8 && header.pipe_size == header.size);
+	EXPECT(header.type != SYNTHVID_FEATURE_CHANGE ||
+	       header.size == 8 + sizeof(struct synthvid_feature_change) ||
+	       header.size == 8 + sizeof(struct synthvid_feature_change_edid));
 	return room ? 0 : -EAGAIN;
 }
 
@@ -291,6 +294,9 @@ static void act(const uint8_t *data, size_t size)
 	case 7:
 		look(data[1] & 1);
 		now += data[2] * 20u;
+		if (data[2] & 1) {
+			video_want(video, data[3] * 33u, data[4] * 25u);
+		}
 		break;
 	case 8:
 		room = data[1] & 1;

@@ -3,6 +3,7 @@ import os
 import random
 import re
 import socket
+import struct
 import subprocess
 import threading
 import wave
@@ -170,6 +171,32 @@ def view(listener, folder, tasks, said):
             said.append(client.communicate()[0])
 
 
+def want(listener, width, height, said):
+    """A viewer that has this size asked for (RFB's SetDesktopSize) when the root connects for it; why the guest will not hear of it."""
+    with listener.accept()[0] as far, far.makefile("rwb") as line:
+        def say(*parts):
+            line.write(b"".join(parts))
+            line.flush()
+
+        line.read(12)
+        say(b"RFB 003.008\n")
+        line.read(line.read(1)[0])
+        say(b"\1")
+        line.read(4)
+        say(b"\1")
+        line.read(int.from_bytes(line.read(24)[20:], "big"))
+        look = struct.pack(">BBHHHH", 3, 0, 0, 0, 1, 1)  # of one pixel
+        say(struct.pack(">BxHiii", 2, 3, 0, -223, -308), look, struct.pack(">BxHHBxIHHHHI", 251, width, height, 1, 1, 0, 0, width, height, 0), look)
+        while True:
+            for _ in range(struct.unpack(">xxH", line.read(4))[0]):
+                x, y, _, _, kind = struct.unpack(">HHHHi", line.read(12))
+                line.read(4 if kind == 0 else 20 if kind == -308 else 0)
+                if kind == -308 and x == 1:  # an answer: 4 is that the guest is told
+                    said.append("" if y == 4 else f"a size is answered with {y}")
+                    return
+            say(look)
+
+
 PICTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pictures")  # QEMU's, of the same disk
 ALIKE = 3  # colours of 6 bits are made into 8 in more than one way
 
@@ -235,6 +262,9 @@ until e=$(grep -A4 "USB Tablet" /proc/bus/input/devices | grep -o "event[0-9]*")
 timeout 300 dd if=/dev/input/$e bs=24 count=18 of=/events 2>/dev/null & reader=$!
 play 1; draw 1; read go; play 2; draw 2; read go
 wait $reader; echo moves: $(hexdump -v -e '12/2 "%d " "\n"' /events | cut -d" " -f9-11)
+cd /sys/bus/vmbus/drivers/hyperv_drm; display=$(echo *-*-*-*-*); echo $display >unbind; echo $display >bind
+until [ -e /dev/fb0 ]; do usleep 100000; done
+echo "guest: now $(cat /sys/class/graphics/fb0/virtual_size)"
 """
 
 
@@ -247,9 +277,9 @@ def tiles(t, number):
     return tile, (1024, 768, bytes(pixels) * 48)
 
 
-@test("console: a guest's own driver has the synthetic display; what it draws is what is seen, what it plays by HDA is heard, and a USB tablet is where the viewer's pointer is, also after a restore", deadline=600)
+@test("console: a guest's own driver has the synthetic display; what it draws is what is seen, what it plays by HDA is heard, and a USB tablet is where the viewer's pointer is, also after a restore; a viewer's size is its driver's", deadline=600)
 def video(t):
-    """Debian's hyperv_drm: by vmctl and by a viewer; the second picture is drawn by the guest that goes on from a file."""
+    """Debian's hyperv_drm: by vmctl and by a viewer; the second picture is drawn by the guest that goes on from a file. The driver takes a size when it begins."""
     kernel = kernels.get("6.1-generic")
     (one, first), (two, second) = tiles(t, 1), tiles(t, 2)
     sounds = [random.Random(number).randbytes(4 * FRAMES) for number in (3, 4)]
@@ -259,7 +289,7 @@ def video(t):
     words = guest.worker("video", memory="256M", vps=1, more=["--control", "/root/control", "--vnc", "unix:/root/vnc"])
     said = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        viewer = threading.Thread(target=view, args=(listener, t.folder.name, ["first", "second"], said), daemon=True)
+        viewer = threading.Thread(target=lambda: (view(listener, t.folder.name, ["first", "second"], said), want(listener, 1300, 850, said)), daemon=True)
         viewer.start()
         text = t.root(f"""
             modprobe virtio_net; until [ -e /sys/class/net/eth0 ]; do usleep 100000; done
@@ -267,11 +297,12 @@ def video(t):
             mkfifo keys; exec 3<>keys
             start() {{ wav=$1; shift; {guest.shell(words)} --tablet --sound hda,wav=/root/$wav "$@" <&3 >>said 2>&1 & worker=$!; }}
             wait_for() {{ until grep -q "$1" said || ! kill -0 $worker; do sleep 1; done; }}
-            see() {{ vmctl /root/control screenshot /root/$1.png; socat UNIX-CONNECT:/root/vnc TCP:10.0.2.2:{listener.getsockname()[1]}; }}
+            connect() {{ socat UNIX-CONNECT:/root/vnc TCP:10.0.2.2:{listener.getsockname()[1]}; }}
+            see() {{ vmctl /root/control screenshot /root/$1.png; connect; }}
             start wav1; wait_for "guest: drawn 1"; see 1
             vmctl /root/control save /root/state; wait $worker
             start wav2 --restore /root/state; until vmctl /root/control screenshot /root/restored.png 2>/dev/null || ! kill -0 $worker; do sleep 1; done
-            echo >&3; wait_for "guest: drawn 2"; see 2
+            echo >&3; wait_for "guest: drawn 2"; see 2; connect
             echo >&3; wait $worker; echo ended with $?; cat said""",
                       puts=guest.puts("6.1-generic", initrd) + [
                           ("/usr/bin/socat",) * 2, (os.path.join(BUILD, "console", "vmvnc"), "/usr/bin/vmvnc"), (os.path.join(BUILD, "cli", "vmctl"), "/usr/bin/vmctl")],
@@ -287,6 +318,7 @@ def video(t):
     for place in 32767, 0:  # a corner, and a click there
         t.has(text, f"3 0 {place} 3 1 {place} 0 0 0 4 4 1 1 272 1 0 0 0 4 4 1 1 272 0 0 0 0")
     t.has(text, "guest: hyperv_drmdrmfb of 1024,768, 4096 bytes a line")
+    t.has(text, "guest: now 1280,800")
     for name, wanted in ("1", first), ("first", first), ("restored", first), ("2", second), ("second", second):
         seen = png.read(t.path(f"{name}.png"))
         if seen != wanted:

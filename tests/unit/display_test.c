@@ -125,6 +125,15 @@ void screen_describe(struct machine *m, bool follow, struct screen *to)
 	*to = now;
 }
 
+static unsigned int wanted_width, wanted_height;
+
+void screen_want(struct machine *m, unsigned int width, unsigned int height)
+{
+	(void)m;
+	wanted_width = width;
+	wanted_height = height;
+}
+
 /* Instead of the program: its end of the first seat, the one socket of packets above those of the
  * worker. */
 int __wrap_posix_spawn(pid_t *child, const char *path, const posix_spawn_file_actions_t *actions,
@@ -275,6 +284,9 @@ static void test_looks_and_types(void **state)
 	assert_false(keys[0x9d]);
 	ask(seat, (struct display_request){.type = DISPLAY_POINTER, .x = -5, .buttons = 2});
 	assert_int_equal(buttons, 2);
+	ask(seat, (struct display_request){.type = DISPLAY_SIZE, .at_x = 1234, .at_y = UINT16_MAX});
+	assert_int_equal(wanted_width, 1234);
+	assert_int_equal(wanted_height, UINT16_MAX);
 }
 
 /* Whom the service brings; and without a screen nobody. */
@@ -402,7 +414,9 @@ static void test_rules(void **state)
 {
 	static const struct display_request broken[] = {
 		{.type = DISPLAY_JOIN},
-		{.type = DISPLAY_JOIN + 1},
+		{.type = DISPLAY_SIZE + 1},
+		{.type = DISPLAY_SIZE, .at_y = 1},
+		{.type = DISPLAY_SIZE, .at_x = 1},
 		{.type = UINT32_MAX},
 		{.type = DISPLAY_KEY, .key = 1, .down = 2},
 	};

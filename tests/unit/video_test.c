@@ -171,6 +171,31 @@ static void put_situation(const struct synthvid_situation_update *message)
 	assert_int_equal(ack.user_ctx, message->user_ctx);
 }
 
+/* What the monitor prefers: a width that its EDID has in 8 and 4 bits, a height likewise. */
+static void expect_monitor(const uint8_t edid[SYNTHVID_EDID_BYTES], unsigned int width,
+			   unsigned int height)
+{
+	const uint8_t *timing = edid + 54;
+	unsigned int i, sum = 0;
+
+	for (i = 0; i < SYNTHVID_EDID_BYTES; i++) {
+		sum += edid[i];
+	}
+	assert_int_equal(sum % 256, 0);
+	assert_int_equal(timing[2] | (timing[4] & 0xf0u) << 4, width);
+	assert_int_equal(timing[5] | (timing[7] & 0xf0u) << 4, height);
+}
+
+static void expect_size(bool dirt, unsigned int width, unsigned int height)
+{
+	struct synthvid_feature_change_edid message;
+
+	expect(SYNTHVID_FEATURE_CHANGE, &message, sizeof(message));
+	assert_int_equal(message.change.is_dirt_needed, dirt);
+	assert_int_equal(message.change.is_situ_needed, 1);
+	expect_monitor(message.edid_block, width, height);
+}
+
 static void expect_wish(bool dirt)
 {
 	struct synthvid_feature_change message;
@@ -283,16 +308,13 @@ static void test_what_it_is(void **state)
 	struct synthvid_resolution_response r;
 	struct synthvid_bios_info bios;
 	struct synthvid_capability_response capability;
-	unsigned int i, sum = 0, widest = 0;
+	unsigned int i, widest = 0;
 
 	(void)state;
 	assert_true(accepts(SYNTHVID_VERSION_WIN10));
 	put(SYNTHVID_RESOLUTION_REQUEST, &request, sizeof(request));
 	expect(SYNTHVID_RESOLUTION_RESPONSE, &r, sizeof(r));
-	for (i = 0; i < SYNTHVID_EDID_BYTES; i++) {
-		sum += r.edid_block[i];
-	}
-	assert_int_equal(sum % 256, 0);
+	expect_monitor(r.edid_block, WIDTH, HEIGHT);
 	assert_true(r.resolution_count <= SYNTHVID_RESOLUTION_MAX);
 	assert_int_equal(r.supported_resolution[r.default_resolution_index].width, WIDTH);
 	for (i = 0; i < r.resolution_count; i++) {
@@ -312,6 +334,84 @@ static void test_what_it_is(void **state)
 	assert_int_equal(bios.stop_device_supported, 1);
 	put(SYNTHVID_CAPABILITY_REQUEST, &capability, 0);
 	expect(SYNTHVID_CAPABILITY_RESPONSE, &capability, sizeof(capability));
+}
+
+static struct synthvid_resolution default_size(uint8_t most, unsigned int width,
+					       unsigned int height)
+{
+	const struct synthvid_resolution_request request = {most};
+	struct synthvid_resolution_response r;
+
+	put(SYNTHVID_RESOLUTION_REQUEST, &request, sizeof(request));
+	expect(SYNTHVID_RESOLUTION_RESPONSE, &r, sizeof(r));
+	assert_true(r.default_resolution_index < r.resolution_count);
+	expect_monitor(r.edid_block, width, height);
+	return r.supported_resolution[r.default_resolution_index];
+}
+
+/* A size that was wanted before there was a guest is what it finds; the nearest one that Linux has,
+ * too, is the list's. */
+static void test_wanted_size(void **state)
+{
+	/* The list has it from left to right, as a guest then has it. */
+	static const struct {
+		unsigned int width, height, monitor_width, monitor_height, list_width, list_height;
+	} cases[] = {
+		{1280, 800, 1280, 800, 1280, 800},    {1287, 801, 1280, 801, 1280, 800},
+		{1, 1, 640, 480, 640, 480},           {32767, 32767, 3840, 2160, 2560, 1600},
+		{2560, 1440, 2560, 1440, 1920, 1200}, {1160, 900, 1160, 900, 1024, 768},
+		{1920, 500, 1920, 500, 640, 480},
+	};
+	struct synthvid_resolution size;
+	unsigned int i, turn;
+
+	(void)state;
+	assert_true(accepts(SYNTHVID_VERSION_WIN10));
+	for (i = 0; i < ARRAY_COUNT(cases); i++) {
+		video_want(video, cases[i].width, cases[i].height);
+		for (turn = 0; turn < 2; turn++) {
+			size = default_size(turn == 0 ? SYNTHVID_RESOLUTION_MAX : 1,
+					    cases[i].monitor_width, cases[i].monitor_height);
+			assert_int_equal(size.width, cases[i].list_width);
+			assert_int_equal(size.height, cases[i].list_height);
+		}
+	}
+}
+
+/* One that runs is told, once, if it is of a version that has the message. */
+static void test_wanted_meanwhile(void **state)
+{
+	const struct synthvid_situation_update situation = usual();
+
+	(void)state;
+	show(WINDOW);
+	assert_true(look().asked);
+	expect_wish(true);
+	video_want(video, 1600, 1000);
+	expect_size(true, 1600, 1000);
+	video_want(video, 1604, 1000); /* which is the same */
+	expect_silence();
+	video_want(video, 800, 600);
+	expect_size(true, 800, 600);
+	/* It was told of nothing that the next guest need not be told of. */
+	close_channel();
+	open_channel();
+	assert_true(accepts(SYNTHVID_VERSION_WIN10));
+	put_frame(WINDOW);
+	put_situation(&situation);
+	expect_size(true, 800, 600);
+	/* One that has asked knows it. */
+	assert_true(accepts(SYNTHVID_VERSION_WIN10));
+	(void)default_size(SYNTHVID_RESOLUTION_MAX, 800, 600);
+	put_frame(WINDOW);
+	put_situation(&situation);
+	expect_silence();
+	assert_true(accepts(SYNTHVID_VERSION_WIN8));
+	put_frame(WINDOW);
+	put_situation(&situation);
+	assert_false(look().asked);
+	video_want(video, 1024, 768);
+	expect_silence();
 }
 
 /* A frame that comes, moves, goes out and ends with its channel. */
@@ -567,10 +667,11 @@ int main(void)
 {
 #define WITH_GUEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		WITH_GUEST(test_versions), WITH_GUEST(test_what_it_is),
-		WITH_GUEST(test_life),     WITH_GUEST(test_dirt),
-		WITH_GUEST(test_ram),      WITH_GUEST(test_refused),
-		WITH_GUEST(test_saved),    WITH_GUEST(test_message_of_a_state),
+		WITH_GUEST(test_versions),    WITH_GUEST(test_what_it_is),
+		WITH_GUEST(test_life),        WITH_GUEST(test_dirt),
+		WITH_GUEST(test_ram),         WITH_GUEST(test_refused),
+		WITH_GUEST(test_saved),       WITH_GUEST(test_message_of_a_state),
+		WITH_GUEST(test_wanted_size), WITH_GUEST(test_wanted_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,6 +59,8 @@ struct video {
 	unsigned int change_count; /* [L] */
 	struct video_change changes[VIDEO_CHANGES]; /* [L] */
 	uint64_t looked_ms;                         /* [L] */
+	struct synthvid_resolution size;            /* [L] that is wanted; 0 by 0: none is */
+	bool size_told;                             /* [L] the guest knows of it */
 };
 
 /* What there is for an open channel, its thread's. */
@@ -82,6 +84,7 @@ static const struct synthvid_resolution resolutions[] = {
 	{1920, 1080}, {1920, 1200}, {2560, 1440}, {2560, 1600}, {3840, 2160},
 };
 #define DEFAULT_RESOLUTION 2u
+#define WIDTH_STEP         8u
 
 static void lock(struct video *video)
 {
@@ -293,6 +296,7 @@ static void version(struct session *session, const void *payload, uint32_t bytes
 		leave(session); /* it begins anew */
 		lock(session->video);
 		session->video->now.version = message.version;
+		session->video->size_told = false;
 		unlock(session->video);
 	}
 	answer = (struct synthvid_version_response){
@@ -300,26 +304,64 @@ static void version(struct session *session, const void *payload, uint32_t bytes
 	put(session, SYNTHVID_VERSION_RESPONSE, &answer, sizeof(answer));
 }
 
+/*
+ * Linux's hyperv_drm has the size that is the list's default if that is one of VESA's (DMT) at
+ * 60 Hz as well, and else the largest of all: so the default is none of the others.
+ */
+static bool is_everywhere(const struct synthvid_resolution *size)
+{
+	return size->width != 1152 && size->height != 1440 && size->height != 2160;
+}
+
+/* The largest one in the size that is wanted. */
+static uint8_t default_resolution(const struct synthvid_resolution *wanted)
+{
+	unsigned int i, best = 0;
+
+	if (wanted->width == 0) {
+		return DEFAULT_RESOLUTION;
+	}
+	for (i = 1; i < ARRAY_COUNT(resolutions); i++) {
+		const struct synthvid_resolution *size = &resolutions[i];
+
+		if (is_everywhere(size) && size->width <= wanted->width &&
+		    size->height <= wanted->height &&
+		    (uint32_t)size->width * size->height >
+			    (uint32_t)resolutions[best].width * resolutions[best].height) {
+			best = i;
+		}
+	}
+	return (uint8_t)best;
+}
+
 static void resolution(struct session *session, const void *payload, uint32_t bytes)
 {
-	const struct synthvid_resolution *preferred = &resolutions[DEFAULT_RESOLUTION];
+	struct video *video = session->video;
 	struct synthvid_resolution_request message;
 	struct synthvid_resolution_response answer = {
 		.resolution_count = ARRAY_COUNT(resolutions),
-		.default_resolution_index = DEFAULT_RESOLUTION,
 		.is_standard = 1,
 	};
+	struct synthvid_resolution wanted;
 
 	(void)bytes;
 	memcpy(&message, payload, sizeof(message));
+	lock(video);
+	wanted = video->size;
+	video->size_told = true;
+	unlock(video);
+	answer.default_resolution_index = default_resolution(&wanted);
+	if (wanted.width == 0) {
+		wanted = resolutions[DEFAULT_RESOLUTION];
+	}
 	if (message.maximum_resolution_count < ARRAY_COUNT(resolutions)) {
 		answer.resolution_count = 1;
+		answer.supported_resolution[0] = resolutions[answer.default_resolution_index];
 		answer.default_resolution_index = 0;
-		answer.supported_resolution[0] = *preferred;
 	} else {
 		memcpy(answer.supported_resolution, resolutions, sizeof(resolutions));
 	}
-	video_edid(answer.edid_block);
+	video_edid(answer.edid_block, wanted.width, wanted.height);
 	put(session, SYNTHVID_RESOLUTION_RESPONSE, &answer, sizeof(answer));
 }
 
@@ -421,23 +463,36 @@ static void packet(void *device, const struct vmbus_packet *packet)
 
 /* ---- What it is told ---- */
 
+static bool can_be_asked(const struct picture *picture)
+{
+	return picture->stage == SHOWN && picture->version >= SYNTHVID_VERSION_HOST_SIZE;
+}
+
 static bool tell(struct session *session)
 {
 	struct video *video = session->video;
-	struct synthvid_feature_change message = {.is_situ_needed = 1};
-	bool tells;
+	struct synthvid_feature_change_edid message = {.change.is_situ_needed = 1};
+	struct synthvid_resolution wanted;
+	bool tells, sizes;
 
 	if (session->out_bytes != 0) {
 		return false;
 	}
 	lock(video);
-	tells = video->now.stage == SHOWN && !video->told;
+	wanted = video->size;
+	sizes = can_be_asked(&video->now) && wanted.width != 0 && !video->size_told;
+	tells = video->now.stage == SHOWN && (!video->told || sizes);
+	video->size_told |= sizes;
+	video->answered &= video->told || !tells;
 	video->told |= tells;
-	video->answered &= !tells;
-	message.is_dirt_needed = video->wanted;
+	message.change.is_dirt_needed = video->wanted;
 	unlock(video);
+	if (sizes) {
+		video_edid(message.edid_block, wanted.width, wanted.height);
+	}
 	if (tells) {
-		put(session, SYNTHVID_FEATURE_CHANGE, &message, sizeof(message));
+		put(session, SYNTHVID_FEATURE_CHANGE, &message,
+		    sizes ? sizeof(message) : sizeof(message.change));
 	}
 	return tells;
 }
@@ -489,6 +544,7 @@ bool video_look(struct video *video, bool follow, struct video_view *view)
 				    .width = (uint16_t)now->width,
 				    .height = (uint16_t)now->height,
 				    .bits = now->bits};
+	view->asked = can_be_asked(now);
 	view->all = !follow || video->all || !video->told || !video->answered;
 	view->change_count = view->all ? 0 : (uint8_t)video->change_count;
 	memcpy(view->changes, video->changes, view->change_count * sizeof(view->changes[0]));
@@ -512,6 +568,29 @@ bool video_look(struct video *video, bool follow, struct video_view *view)
 		vsp_wake_all(&video->device);
 	}
 	return shown;
+}
+
+static unsigned int within(unsigned int value, unsigned int least, unsigned int most)
+{
+	return value < least ? least : value > most ? most : value;
+}
+
+void video_want(struct video *video, unsigned int width, unsigned int height)
+{
+	const struct synthvid_resolution size = {
+		.width = (uint16_t)(within(width, VIDEO_MIN_WIDTH, VIDEO_MAX_WIDTH) / WIDTH_STEP *
+				    WIDTH_STEP),
+		.height = (uint16_t)within(height, VIDEO_MIN_HEIGHT, VIDEO_MAX_HEIGHT)};
+	bool news;
+
+	lock(video);
+	news = size.width != video->size.width || size.height != video->size.height;
+	video->size = size;
+	video->size_told &= !news;
+	unlock(video);
+	if (news) {
+		vsp_wake_all(&video->device);
+	}
 }
 
 /* ---- The device [C] ---- */
@@ -540,7 +619,7 @@ static int create_session(void *owner, unsigned int index, struct vsp_channel **
 	session->video = video;
 	lock(video);
 	video->now = (struct picture){.stage = OPEN};
-	video->told = false;
+	video->told = video->size_told = false;
 	unlock(video);
 	*vsp = &session->vsp;
 	return 0;
@@ -560,6 +639,7 @@ static int load_session(struct vsp_channel *vsp, struct vmbus_channel *channel)
 	lock(video);
 	video->now = picture;
 	video->told = false; /* what it was told there, it is told again */
+	video->size_told = false;
 	forget_changes(video);
 	unlock(video);
 	return 0;

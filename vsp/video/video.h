@@ -19,6 +19,8 @@ struct vmbus;
 #define VIDEO_BYTES      (VIDEO_MEGABYTES << 20) /* of the frame memory */
 #define VIDEO_MAX_WIDTH  3840u
 #define VIDEO_MAX_HEIGHT 2160u
+#define VIDEO_MIN_WIDTH  640u
+#define VIDEO_MIN_HEIGHT 480u
 
 /* Offers the device. `stops`: the guest may stop it, as it may with UEFI firmware. -errno. [C] is
  * VMBus' control thread. */
@@ -37,6 +39,7 @@ struct video_view {
 	uint32_t offset, pitch; /* in the frame memory; bytes */
 	uint16_t width, height;
 	uint8_t bits; /* of a pixel: 32, or 16 */
+	bool asked;   /* the guest is told of sizes that are wanted */
 	bool all;     /* anything may have changed; else what these say */
 	uint8_t change_count;
 	struct video_change changes[VIDEO_CHANGES];
@@ -48,6 +51,14 @@ struct video_view {
  * was last asked for with `follow`, and the guest is made to tell. [T]
  */
 bool video_look(struct video *video, bool follow, struct video_view *view);
+
+/*
+ * Who looks would like this size: the guest is told if it is of a version that can be (another
+ * monitor has been plugged in, as it were), and finds it when it asks for what sizes there are. What
+ * is less or more than can be is the nearest that can; a width is a multiple of 8, as a monitor's.
+ * The device's, whatever its guest does, and no part of its state. [T]
+ */
+void video_want(struct video *video, unsigned int width, unsigned int height);
 
 /* A part "video". The bus is paused. [C] */
 void video_save(struct video *video, struct state_writer *writer);

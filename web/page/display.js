@@ -7,11 +7,13 @@ const load = () => (loading ??= import("/novnc.js").then((module) => module.defa
 export function displayView() {
   const place = h("div.screen", { role: "region", "aria-label": "The machine's screen", hidden: true }), note = h("p.soft", { role: "status" }),
     again = h("button.small", { hidden: true }, "Connect again"), keys = h("button.small", { hidden: true }, "Ctrl-Alt-Delete"),
-    whole = h("button.small", { hidden: true }, "Full screen");
-  const element = [h("div.row.apart", null, h("h2", null, "Screen"), h("div.row", null, keys, whole, again)), note, place];
+    whole = h("button.small", { hidden: true }, "Full screen"),
+    fit = h("button.small", { hidden: true, "aria-pressed": "false", title: "The guest is asked for a picture as large as this window. Not every system follows." }, "Resize the guest");
+  const element = [h("div.row.apart", null, h("h2", null, "Screen"), h("div.row", null, keys, fit, whole, again)), note, place];
   let rfb = null, path = "";
 
-  const show = (connected) => { place.hidden = keys.hidden = whole.hidden = !connected; };
+  const fits = () => fit.getAttribute("aria-pressed") === "true";
+  const show = (connected) => { place.hidden = keys.hidden = fit.hidden = whole.hidden = !connected; };
 
   // Tab is the guest's: this is the way out for who has no mouse, as of the serial console. The guest sees no key held then.
   place.addEventListener("keydown", (event) => {
@@ -36,6 +38,7 @@ export function displayView() {
     const mine = rfb = new Rfb(place, `wss://${location.host}${path}`, { shared: true });
     mine.scaleViewport = true;
     mine.showDotCursor = true;
+    mine.resizeSession = fits();
     mine.addEventListener("connect", () => { note.textContent = "Connected. Keys and the mouse are the guest's while the screen has the focus; Ctrl-] leaves."; });
     mine.addEventListener("disconnect", (event) => {
       if (rfb !== mine) return;
@@ -58,6 +61,10 @@ export function displayView() {
 
   again.addEventListener("click", () => open(path));
   keys.addEventListener("click", () => rfb?.sendCtrlAltDel());
+  fit.addEventListener("click", () => {
+    fit.setAttribute("aria-pressed", String(!fits()));
+    if (rfb) rfb.resizeSession = fits();
+  });
   whole.addEventListener("click", () => place.requestFullscreen());
   return { element, open, close };
 }
