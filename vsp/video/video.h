@@ -54,9 +54,9 @@ bool video_look(struct video *video, bool follow, struct video_view *view);
 
 /*
  * Who looks would like this size: the guest is told if it is of a version that can be (another
- * monitor has been plugged in, as it were), and finds it when it asks for what sizes there are. What
- * is less or more than can be is the nearest that can; a width is a multiple of 8, as a monitor's.
- * The device's, whatever its guest does, and no part of its state. [T]
+ * monitor has been plugged in, as it were), and finds it when it asks for what sizes there are.
+ * What is less or more than can be is the nearest that can; a width is a multiple of 8, as a
+ * monitor's. The device's, whatever its guest does, and no part of its state. [T]
  */
 void video_want(struct video *video, unsigned int width, unsigned int height);
 
