@@ -205,32 +205,32 @@ SHARED
         echo ---- >>seen
     }
     there="--host https://host$other:8443 --token-file /srv/token.$other --certificate /srv/certificate.$other"
+    disks() { echo "disks: $(find /srv /root /var/lib/verdigris -name '*.vhdx' | wc -l)"; }
     reached() { until [ -e /srv/$1 ]; do [ ! -e /srv/failed ] || exit 1; usleep 100000; done; }
     trap '[ $? = 0 ] || { touch /srv/failed; sleep 5; cat seen log; vm jobs; cat /var/lib/verdigris/machines/*/worker.log; }' EXIT
 """
 
 
-@test("migrate: between two hosts by vm, there and back, under a guest that writes; the network follows", deadline=900, soak=True)
-def between_hosts(t):
+def between_hosts(t, folder="/srv", how=""):
     os.mkdir(t.path("nfs"))
     kernel = kernels.get("6.1")
     initrd = guest.initrd("traveller", TRAVELLER, kernel, [*DRIVERS, "hv_netvsc"])
     first = "own=1 other=2\n" + HOST.replace("SHARED", nfs.serve("/srv", "10.9.0.2")) + f"""
-        vhd create /srv/web.vhdx 64M >/dev/null || exit 1
-        vm create web --kernel /root/vmlinuz --initrd /root/initrd --append "{guest.CMDLINE}" --memory 96M --vps 1 --disk /srv/web.vhdx --net lan || exit 1
+        vhd create {folder}/web.vhdx 64M >/dev/null || exit 1
+        vm create web --kernel /root/vmlinuz --initrd /root/initrd --append "{guest.CMDLINE}" --memory 96M --vps 1 --disk {folder}/web.vhdx --net lan || exit 1
         vm start web && ticks 2 || exit 1
-        vm compare web $there || exit 1
-        echo "went: $(vm migrate web $there)" || exit 1
-        vm list; touch /srv/there; reached back
+        vm compare {how} web $there || exit 1
+        echo "went: $(vm migrate {how} web $there)" || exit 1
+        vm list; disks; touch /srv/there; reached back
         ticks 3 || exit 1
-        vm list; vm turn-off web; ls -A /srv; vhd test /srv/web.vhdx
+        vm list; vm turn-off web; ls -A /srv; disks; vhd test $(find /srv /root /var/lib/verdigris -name '*.vhdx')
         touch /srv/done; reached bye; sleep 2; cat seen"""
-    second = "own=2 other=1\n" + HOST.replace("SHARED", nfs.mount("/srv", "10.9.0.1", "10.9.0.2")) + """
+    second = "own=2 other=1\n" + HOST.replace("SHARED", nfs.mount("/srv", "10.9.0.1", "10.9.0.2")) + f"""
         reached there
         ticks 3 || exit 1
         vm list
-        echo "went: $(vm migrate web $there)" || exit 1
-        vm list; touch /srv/back; reached done
+        echo "went: $(vm migrate {how} web $there)" || exit 1
+        vm list; disks; touch /srv/back; reached done
         touch /srv/bye; umount -l /srv; cat seen"""
     texts = t.roots([first, second], lps=1, puts=[*guest.puts(path=initrd), *PROGRAMS, VHD, VMMS, VM, VWEB, *nfs.puts(kernel, t.path("nfs"))])
     for text, near in zip(texts, ("2", "1")):
@@ -251,3 +251,15 @@ def between_hosts(t):
     t.has(texts[0], "'web' can run there")
     t.has(texts[0], "No damage found")
     t.check(".owner" not in texts[0], "an owner file is left")
+    return [re.findall(r"^disks: (\d)", text, re.M) for text in texts]
+
+
+@test("migrate: between two hosts by vm, there and back, under a guest that writes; the network follows", deadline=900, soak=True)
+def shared(t):
+    t.same("disks that each host sees after a move", between_hosts(t), [["1", "1"], ["1"]])
+
+
+@test("migrate: between two hosts by vm with its disk, there and back, under a guest that writes; the network follows", deadline=900, soak=True)
+def with_its_disk(t):
+    """Which only the host has where the machine runs."""
+    t.same("disks that each host has after a move", between_hosts(t, "/root", "--storage"), [["0", "1"], ["0"]])
