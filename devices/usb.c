@@ -67,13 +67,32 @@ static bool put_string(const struct usb_model *model, unsigned int number, uint8
 	return true;
 }
 
+static void put_device(const struct usb_model *model, uint8_t *data, uint32_t *length)
+{
+	const uint8_t descriptor[] = {
+		/* clang-format off */
+		18, DESCRIPTOR_DEVICE,
+		0x00, 0x02, /* USB 2.0 */
+		0, 0, 0,    /* what it is, its interface says */
+		64,         /* bytes in a packet of endpoint 0 */
+		(uint8_t)model->vendor, (uint8_t)(model->vendor >> 8),
+		(uint8_t)model->product, (uint8_t)(model->product >> 8),
+		0, 0,       /* release */
+		1, 2, 3,    /* strings */
+		1,          /* configuration */
+		/* clang-format on */
+	};
+
+	*length = sizeof(descriptor);
+	memcpy(data, descriptor, sizeof(descriptor));
+}
+
 static bool put_descriptor(const struct usb_model *model, uint16_t value, uint8_t *data,
 			   uint32_t *length)
 {
 	switch (value >> 8) {
 	case DESCRIPTOR_DEVICE:
-		*length = model->device[0];
-		memcpy(data, model->device, *length);
+		put_device(model, data, length);
 		return value == DESCRIPTOR_DEVICE << 8;
 	case DESCRIPTOR_CONFIGURATION:
 		*length = configuration_length(model);

@@ -42,9 +42,9 @@ struct usb_setup {
 #define USB_TO_HOST 0x80 /* of the type, and of an endpoint's address */
 
 struct usb_model {
-	const uint8_t *device;        /* descriptors */
-	const uint8_t *configuration; /* with all that belongs to it */
-	const char *const *strings;   /* from number 1 on, to NULL */
+	uint16_t vendor, product;
+	const uint8_t *configuration; /* its descriptor, with all that belongs to it */
+	const char *const *strings;   /* maker, product, serial number, NULL */
 	/* A request that is not chapter 9's. `data` has room for USB_CONTROL_BYTES or holds *length
 	 * bytes of the host's; *length says how many are for it. False: it is refused. */
 	bool (*request)(struct usb_device *device, const struct usb_setup *setup, uint8_t *data,

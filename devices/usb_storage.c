@@ -43,16 +43,6 @@ struct status_block {
 } PACKED;
 
 /* clang-format off */
-static const uint8_t device_descriptor[] = {
-	18, 1,
-	0x00, 0x02, /* USB 2.0 */
-	0, 0, 0,    /* what it is, its interface says */
-	64,         /* bytes in a packet of endpoint 0 */
-	0xf4, 0x46, 0x01, 0x00, 0x00, 0x00, /* the ids that disks of emulators have */
-	1, 2, 3,    /* strings */
-	1,          /* configuration */
-};
-
 #define CONFIGURATION_BYTES 32
 
 static const uint8_t configuration[CONFIGURATION_BYTES] = {
@@ -386,7 +376,8 @@ static void storage_load(struct usb_device *device, struct state_reader *part, b
 }
 
 static const struct usb_model model = {
-	.device = device_descriptor,
+	.vendor = 0x46f4, /* the ids that disks of emulators have */
+	.product = 0x0001,
 	.configuration = configuration,
 	.request = storage_request,
 	.in = storage_in,

@@ -54,16 +54,6 @@ static const uint8_t report_descriptor[] = {
 	0xc0,
 };
 
-static const uint8_t device_descriptor[] = {
-	18, 1,
-	0x00, 0x02, /* USB 2.0 */
-	0, 0, 0,    /* what it is, its interface says */
-	64,         /* bytes in a packet of endpoint 0 */
-	0x27, 0x06, 0x01, 0x00, 0x00, 0x00, /* the ids that tablets of emulators have */
-	1, 2, 3,    /* strings */
-	1,          /* configuration */
-};
-
 #define CONFIGURATION_BYTES 34
 #define HID_AT              18
 
@@ -311,7 +301,8 @@ static void tablet_load(struct usb_device *device, struct state_reader *part, bo
 }
 
 static const struct usb_model model = {
-	.device = device_descriptor,
+	.vendor = 0x0627, /* the ids that tablets of emulators have */
+	.product = 0x0001,
 	.configuration = configuration,
 	.strings = strings,
 	.request = tablet_request,
