@@ -24,7 +24,7 @@ LOOK = """
 # Two that write memory and look at it, one that writes its disk and reads that back, and fetches a page; what they tell is numbered.
 GUEST = ADDRESS + """
     until [ -b /dev/sda ]; do usleep 100000; done
-    fetch() { wget -q -O - http://10.1.0.1/small | md5sum; }
+    fetch() { rm -f /page; wget -q -O /page http://10.1.0.1/small 2>/said; md5sum </page; }
     page=$(fetch)
 """ + LOOK + """
     look /a & look /b &
@@ -32,7 +32,7 @@ GUEST = ADDRESS + """
     while :; do
         n=$((n + 1))
 """ + ROUND + """
-        [ "$page" = "$(fetch)" ] || echo "lost: page $n"
+        [ "$page" = "$(fetch)" ] || echo "lost: page $n, of which $(wc -c </page) bytes came: $(cat /said)"
         echo "tick $n $(cut -d' ' -f1 /proc/uptime)"
         usleep 100000
     done"""
