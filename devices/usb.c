@@ -382,15 +382,6 @@ void usb_load(struct usb_device *device, struct state_reader *part, bool set)
 	state_bytes(part, read.data, read.length);
 	device->model->load(device, part, set);
 	if (set && state_ok(part)) {
-		uint8_t *bytes = device->data;
-
-		device->address = read.address;
-		device->configuration = read.configuration;
-		memcpy(device->halted, read.halted, sizeof(device->halted));
-		device->setup = read.setup;
-		device->stage = read.stage;
-		device->at = read.at;
-		device->length = read.length;
-		memcpy(bytes, read.data, read.length);
+		*device = read;
 	}
 }

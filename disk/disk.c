@@ -385,8 +385,8 @@ void layer_next_data(struct layer *layer, uint64_t offset, uint64_t *start, uint
 	}
 }
 
-static int status_of(struct disk *disk, bool own, uint64_t offset, uint64_t length,
-		     enum disk_status *status, uint64_t *run)
+int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_status *status,
+		uint64_t *run)
 {
 	struct extent extent;
 	struct layer *layer;
@@ -398,19 +398,10 @@ static int status_of(struct disk *disk, bool own, uint64_t offset, uint64_t leng
 	}
 	length = min_u64(length, disk_size(disk) - offset);
 	pthread_rwlock_rdlock(&disk->chain_lock);
-	if (own) {
-		layer = disk_top(disk);
-		layer_lock(layer, true);
-		ret = layer->format->map(layer, offset, length, true, &extent);
-		layer_unlock(layer);
-	} else {
-		ret = chain_map(disk, 0, offset, length, true, &extent, &layer);
-	}
+	ret = chain_map(disk, 0, offset, length, true, &extent, &layer);
 	if (!ret) {
 		*run = extent.length;
-		*status = extent.kind == EXTENT_DATA     ? DISK_STATUS_DATA
-			  : extent.kind == EXTENT_PARENT ? DISK_STATUS_PARENT
-							 : DISK_STATUS_ZERO;
+		*status = extent.kind == EXTENT_DATA ? DISK_STATUS_DATA : DISK_STATUS_ZERO;
 	}
 	if (!ret && extent.kind == EXTENT_DATA) { /* holes of the host's file are zeros as well */
 		layer_next_data(layer, extent.file_offset, &start, &end);
@@ -424,16 +415,4 @@ static int status_of(struct disk *disk, bool own, uint64_t offset, uint64_t leng
 	}
 	pthread_rwlock_unlock(&disk->chain_lock);
 	return ret;
-}
-
-int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_status *status,
-		uint64_t *run)
-{
-	return status_of(disk, false, offset, length, status, run);
-}
-
-int disk_own_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_status *status,
-		    uint64_t *run)
-{
-	return status_of(disk, true, offset, length, status, run);
 }

@@ -158,16 +158,13 @@ int disk_trim(struct disk *disk, uint64_t length,
 	      uint64_t offset); /* reads give zeros afterwards */
 int disk_flush(struct disk *disk);
 
-enum disk_status { DISK_STATUS_DATA, DISK_STATUS_ZERO, DISK_STATUS_PARENT };
+enum disk_status { DISK_STATUS_DATA, DISK_STATUS_ZERO };
 
 /*
  * What lies at offset: *status holds for *run bytes, at most length. ZERO: known to read as zeros.
  */
 int disk_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_status *status,
 		uint64_t *run);
-/* The same of the top alone: PARENT is what it leaves to its parents. */
-int disk_own_status(struct disk *disk, uint64_t offset, uint64_t length, enum disk_status *status,
-		    uint64_t *run);
 
 /* -- Asynchronous access -- */
 
